@@ -1,0 +1,101 @@
+namespace InferenceServer.Engine.Manifest;
+
+/// <summary>Element types that graphs use; names as ONNX has them.</summary>
+public enum ElementType
+{
+    /// <summary>Unknown or not a tensor.</summary>
+    Unknown,
+
+    /// <summary>32-bit float.</summary>
+    Float,
+
+    /// <summary>16-bit float.</summary>
+    Float16,
+
+    /// <summary>bfloat16.</summary>
+    BFloat16,
+
+    /// <summary>64-bit float.</summary>
+    Double,
+
+    /// <summary>8-bit signed.</summary>
+    Int8,
+
+    /// <summary>8-bit unsigned.</summary>
+    UInt8,
+
+    /// <summary>32-bit signed.</summary>
+    Int32,
+
+    /// <summary>64-bit signed.</summary>
+    Int64,
+
+    /// <summary>Boolean.</summary>
+    Bool,
+}
+
+/// <summary>An input or output of a graph. <paramref name="Shape"/>: a number, a name (<c>batch_size</c>) or <c>?</c> for each dimension; null when the graph does not say.</summary>
+public sealed record GraphTensor(string Name, ElementType Type, IReadOnlyList<string>? Shape)
+{
+    /// <summary>The fixed size of dimension <paramref name="axis"/>, or null when it is dynamic or unknown.</summary>
+    public int? FixedSize(int axis) => Shape is { } shape && axis < shape.Count && int.TryParse(shape[axis], out var size) ? size : null;
+}
+
+/// <summary>Whose attention a matrix is.</summary>
+public enum AttentionKind
+{
+    /// <summary>Self attention of an encoder.</summary>
+    Encoder,
+
+    /// <summary>Self attention of a decoder (causal).</summary>
+    Decoder,
+
+    /// <summary>Attention of a decoder over the encoder's states.</summary>
+    Cross,
+}
+
+/// <summary>
+/// A tensor of the graph that holds attention probabilities <c>[batch, heads, query, key]</c>, exposed as an output.
+/// </summary>
+/// <param name="Layer">Layer, from 0, counted within its kind.</param>
+/// <param name="Kind">Encoder, decoder or cross.</param>
+/// <param name="Output">Name of the graph output to ask for.</param>
+/// <param name="Tensor">Name of the tensor in the file (provenance; differs from <paramref name="Output"/> where a reshape was appended).</param>
+public sealed record AttentionTap(int Layer, AttentionKind Kind, string Output, string Tensor);
+
+/// <summary>What a graph says of itself, without its weights.</summary>
+public sealed record GraphSummary
+{
+    /// <summary>Path of the file.</summary>
+    public required string File { get; init; }
+
+    /// <summary>Inputs that are fed (initializers excluded), in the graph's order.</summary>
+    public required IReadOnlyList<GraphTensor> Inputs { get; init; }
+
+    /// <summary>The graph's own outputs.</summary>
+    public required IReadOnlyList<GraphTensor> Outputs { get; init; }
+
+    /// <summary>Attention probabilities that can be read, by layer.</summary>
+    public required IReadOnlyList<AttentionTap> Attention { get; init; }
+
+    /// <summary>Why <see cref="Attention"/> is empty, naming the operator and the remedy; null when it is not.</summary>
+    public string? AttentionUnavailable { get; init; }
+
+    /// <summary>Version of the default operator set.</summary>
+    public int Opset { get; init; }
+
+    /// <summary>Program that made the file.</summary>
+    public string Producer { get; init; } = "";
+
+    /// <summary>True when activations are quantised with one scale a tensor, so that a row's result depends on its batch mates (DynamicQuantizeLinear).</summary>
+    public bool QuantizesActivations { get; init; }
+
+    /// <summary>Element type of most weights, in bytes: <c>float32</c>, <c>float16</c>, <c>int8</c>, <c>int4</c>.</summary>
+    public string WeightType { get; init; } = "float32";
+
+    /// <summary>Files of external data that the graph names, relative to its folder.</summary>
+    public IReadOnlyList<string> ExternalData { get; init; } = [];
+
+    /// <summary>The output of that name, or null.</summary>
+    public GraphTensor? Output(string name) => Outputs.FirstOrDefault(o => o.Name == name);
+}

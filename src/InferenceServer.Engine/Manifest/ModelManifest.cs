@@ -1,0 +1,37 @@
+namespace InferenceServer.Engine.Manifest;
+
+/// <summary>What a model folder says of itself, read once. Nothing here depends on the folder's name.</summary>
+public sealed record ModelManifest
+{
+    /// <summary>The model's id: the folder's name.</summary>
+    public required string Id { get; init; }
+
+    /// <summary>Full path of the folder.</summary>
+    public required string Folder { get; init; }
+
+    /// <summary>config.json (an empty one when the folder has none).</summary>
+    public required ModelConfig Config { get; init; }
+
+    /// <summary>The ONNX files to load.</summary>
+    public required OnnxFileSet Files { get; init; }
+
+    /// <summary>The sentence-transformers pipeline; null when the folder has no modules.json and no 1_Pooling.</summary>
+    public SentencePipeline? Sentence { get; init; }
+
+    /// <summary>generation_config.json as it is, or null.</summary>
+    public System.Text.Json.JsonElement? GenerationConfig { get; init; }
+
+    /// <summary>Things a person should know that do not keep the model from being served.</summary>
+    public IReadOnlyList<string> Notes { get; init; } = [];
+}
+
+/// <summary>The ONNX files of a folder, full paths.</summary>
+/// <param name="Main">The graph, or the encoder of an encoder-decoder.</param>
+/// <param name="Decoder">decoder_model.onnx.</param>
+/// <param name="DecoderWithPast">decoder_with_past_model.onnx.</param>
+/// <param name="DecoderMerged">decoder_model_merged.onnx.</param>
+public sealed record OnnxFileSet(string Main, string? Decoder = null, string? DecoderWithPast = null, string? DecoderMerged = null)
+{
+    /// <summary>True when <see cref="Main"/> is an encoder with a decoder beside it.</summary>
+    public bool IsEncoderDecoder => (Decoder ?? DecoderWithPast ?? DecoderMerged) is not null;
+}
