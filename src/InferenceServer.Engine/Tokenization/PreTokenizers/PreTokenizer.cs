@@ -1,0 +1,8 @@
+namespace InferenceServer.Engine.Tokenization.PreTokenizers;
+
+/// <summary>A <c>pre_tokenizer</c> of tokenizer.json. Immutable and thread-safe; all state is in the text.</summary>
+internal abstract class PreTokenizer
+{
+    /// <summary>Splits (and, for some types, rewrites) the pieces that are not added tokens.</summary>
+    public abstract void PreTokenize(PreTokenizedText text);
+}

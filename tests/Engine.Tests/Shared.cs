@@ -1,0 +1,45 @@
+using Xunit;
+
+namespace InferenceServer.Engine.Tests;
+
+/// <summary>The material beside the checkout (<c>../shared</c>): reference values and models too big for the repository.</summary>
+public static class Shared
+{
+    /// <summary>The folder, or null when this machine does not have it. <c>INFERENCE_SHARED</c> overrides.</summary>
+    public static string? Root { get; } = Find();
+
+    /// <summary>Small ONNX models with expected.json.</summary>
+    public static string Zoo => Path.Combine(Require(), "zoo");
+
+    /// <summary>What the reference does, precomputed.</summary>
+    public static string Goldens => Path.Combine(Require(), "goldens");
+
+    /// <summary>Real models.</summary>
+    public static string Models => Path.Combine(Require(), "models");
+
+    /// <summary>The folder; skips the running test, with the reason, when it is absent.</summary>
+    public static string Require()
+    {
+        Assert.SkipWhen(Root is null, "../shared is absent (beside the folder with InferenceServer.sln; INFERENCE_SHARED overrides)");
+        return Root!;
+    }
+
+    private static string? Find()
+    {
+        if (Environment.GetEnvironmentVariable("INFERENCE_SHARED") is { Length: > 0 } named)
+        {
+            return Directory.Exists(named) ? Path.GetFullPath(named) : null;
+        }
+
+        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
+        {
+            if (File.Exists(Path.Combine(folder.FullName, "InferenceServer.sln")))
+            {
+                var shared = Path.Combine(folder.Parent?.FullName ?? "/", "shared");
+                return Directory.Exists(shared) ? shared : null;
+            }
+        }
+
+        return null;
+    }
+}
