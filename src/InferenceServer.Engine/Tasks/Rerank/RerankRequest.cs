@@ -1,0 +1,17 @@
+namespace InferenceServer.Engine.Tasks.Rerank;
+
+/// <summary>Which documents answer a query best?</summary>
+public sealed record RerankRequest
+{
+    /// <summary>The query.</summary>
+    public required string Query { get; init; }
+
+    /// <summary>The documents, at least one.</summary>
+    public required IReadOnlyList<string> Documents { get; init; }
+
+    /// <summary>How many to give, best first; at least 1, null or more than there are gives all.</summary>
+    public int? TopN { get; init; }
+
+    /// <summary>Whether the answer repeats the documents' texts.</summary>
+    public bool ReturnDocuments { get; init; }
+}
