@@ -1,11 +1,16 @@
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Tasks.Attention;
+using InferenceServer.Engine.Tasks.Detokenize;
+using InferenceServer.Engine.Tasks.Embeddings;
 using InferenceServer.Engine.Tasks.FillMask;
 using InferenceServer.Engine.Tasks.NextToken;
 using InferenceServer.Engine.Tasks.Perplexity;
 using InferenceServer.Engine.Tasks.QuestionAnswering;
 using InferenceServer.Engine.Tasks.Rerank;
+using InferenceServer.Engine.Tasks.Similarity;
 using InferenceServer.Engine.Tasks.TextClassification;
 using InferenceServer.Engine.Tasks.TokenClassification;
+using InferenceServer.Engine.Tasks.Tokenize;
 using InferenceServer.Engine.Tasks.ZeroShot;
 
 namespace InferenceServer.Engine.Tasks;
@@ -27,6 +32,11 @@ public static class TaskCatalogue
         new ZeroShotTask(),
         new PerplexityTask(),
         new RerankTask(),
+        new EmbeddingsTask(),
+        new SimilarityTask(),
+        new AttentionTask(),
+        new TokenizeTask(),
+        new DetokenizeTask(),
     ];
 
     /// <summary>The tasks that a model has.</summary>

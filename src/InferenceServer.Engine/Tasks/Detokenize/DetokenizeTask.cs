@@ -1,0 +1,45 @@
+using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Diagnostics;
+
+namespace InferenceServer.Engine.Tasks.Detokenize;
+
+/// <summary>Token ids to texts, as the tokenizer's decoder makes them.</summary>
+public sealed class DetokenizeTask : ITask
+{
+    /// <inheritdoc/>
+    public string Name => "detokenize";
+
+    /// <inheritdoc/>
+    public bool Supports(Model model) => true;
+
+    /// <summary>Decodes every sequence.</summary>
+    /// <exception cref="InferenceException">No sequences, or an id outside the vocabulary.</exception>
+    public Task<DetokenizeResult> RunAsync(Model model, DetokenizeRequest request, RequestContext context)
+    {
+        if (request.Ids.Count == 0)
+        {
+            throw InferenceException.Unprocessable("ids", "ids is empty: at least 1 list of token ids is needed.");
+        }
+
+        // Some models have more rows in their embedding matrix than their tokenizer has tokens; such ids decode to nothing.
+        var vocabulary = Math.Max(model.Tokenizer.VocabularySize, model.Manifest.Config.VocabularySize ?? 0);
+        var texts = new string[request.Ids.Count];
+        for (var i = 0; i < texts.Length; i++)
+        {
+            context.Cancellation.ThrowIfCancellationRequested();
+            var ids = request.Ids[i];
+            for (var j = 0; j < ids.Length; j++)
+            {
+                if (ids[j] < 0 || (ids[j] >= vocabulary && model.Tokenizer.IdToToken(ids[j]) is null))
+                {
+                    throw InferenceException.Unprocessable($"ids[{i}][{j}]", $"ids[{i}][{j}] is {ids[j]}; token ids of this model go from 0 to {vocabulary - 1}.");
+                }
+            }
+
+            context.AddTokens(ids.Length);
+            texts[i] = model.Tokenizer.Decode(ids, request.SkipSpecialTokens);
+        }
+
+        return Task.FromResult(new DetokenizeResult(texts));
+    }
+}
