@@ -55,4 +55,13 @@ public sealed record ModelConfig
 
     /// <summary><c>is_encoder_decoder</c>.</summary>
     public bool IsEncoderDecoder { get; init; }
+
+    /// <summary><c>is_decoder</c>.</summary>
+    public bool IsDecoder { get; init; }
+
+    /// <summary>Facts of a config.json, by their meaning.</summary>
+    /// <param name="root">The file's object.</param>
+    /// <param name="file">Name of the file, for messages.</param>
+    /// <exception cref="Diagnostics.ModelLoadException">A fact has a value that cannot be; the message names its JSON path.</exception>
+    public static ModelConfig From(JsonElement root, string file = "config.json") => ConfigReader.Read(root, file);
 }

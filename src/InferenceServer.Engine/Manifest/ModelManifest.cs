@@ -23,6 +23,15 @@ public sealed record ModelManifest
 
     /// <summary>Things a person should know that do not keep the model from being served.</summary>
     public IReadOnlyList<string> Notes { get; init; } = [];
+
+    /// <summary>True when the folder has a config.json or an ONNX file, so that it is meant to be a model.</summary>
+    public static bool IsModelFolder(string folder) => ManifestReader.IsModelFolder(folder);
+
+    /// <summary>Reads a model folder.</summary>
+    /// <param name="folder">Path of the folder; its last part is the model's id.</param>
+    /// <param name="fileSetting">The ONNX file to take, relative to the folder (<c>onnx/model_fp16.onnx</c>), or null for the rule of <see cref="OnnxFileSet.Choose"/>.</param>
+    /// <exception cref="Diagnostics.ModelLoadException">The folder cannot be served; the message names the file, the JSON path and the remedy.</exception>
+    public static ModelManifest Read(string folder, string? fileSetting = null) => ManifestReader.Read(folder, fileSetting);
 }
 
 /// <summary>The ONNX files of a folder, full paths.</summary>
@@ -34,4 +43,11 @@ public sealed record OnnxFileSet(string Main, string? Decoder = null, string? De
 {
     /// <summary>True when <see cref="Main"/> is an encoder with a decoder beside it.</summary>
     public bool IsEncoderDecoder => (Decoder ?? DecoderWithPast ?? DecoderMerged) is not null;
+
+    /// <summary>
+    /// Which files to load: the setting; else <c>onnx/model.onnx</c>; else <c>model.onnx</c>; else an encoder with its decoders (four files, three, encoder and
+    /// merged decoder, encoder and decoder); else the only ONNX file there is.
+    /// </summary>
+    /// <exception cref="Diagnostics.ModelLoadException">There is none, or several to choose from (the message lists them), or the setting names none of the folder.</exception>
+    public static OnnxFileSet Choose(string folder, string? fileSetting = null) => OnnxFiles.Choose(folder, fileSetting);
 }

@@ -1,0 +1,53 @@
+using System.Text.Json;
+using InferenceServer.Engine.Diagnostics;
+
+namespace InferenceServer.Engine.Manifest;
+
+/// <summary>Reads a model folder.</summary>
+internal static class ManifestReader
+{
+    private static readonly JsonElement Empty = JsonDocument.Parse("{}").RootElement.Clone();
+
+    public static bool IsModelFolder(string folder) => File.Exists(Path.Combine(folder, "config.json")) || OnnxFiles.All(folder).Count > 0;
+
+    public static ModelManifest Read(string folder, string? fileSetting)
+    {
+        var root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
+        if (!Directory.Exists(root))
+        {
+            throw new ModelLoadException($"There is no folder '{Path.GetFileName(root)}' in the models directory.");
+        }
+
+        var notes = new List<string>();
+        var config = Config(root, notes);
+        var generation = JsonFile.ReadObject(root, "generation_config.json");
+        return new ModelManifest
+        {
+            Id = Path.GetFileName(root),
+            Folder = root,
+            Config = config with { DecoderStartTokenId = config.DecoderStartTokenId ?? (generation is { } g ? ConfigReader.Id([g], "decoder_start_token_id") : null) },
+            Files = OnnxFiles.Choose(root, fileSetting),
+            Sentence = SentenceReader.Read(root, notes),
+            GenerationConfig = generation,
+            Notes = notes,
+        };
+    }
+
+    /// <summary>config.json, else genai_config.json, else nothing but the graph.</summary>
+    public static ModelConfig Config(string folder, List<string> notes)
+    {
+        if (JsonFile.ReadObject(folder, "config.json") is { } config)
+        {
+            return ModelConfig.From(config);
+        }
+
+        if (JsonFile.ReadObject(folder, "genai_config.json") is { } genai)
+        {
+            notes.Add("The folder has no config.json; sizes come from genai_config.json.");
+            return ModelConfig.From(genai, "genai_config.json");
+        }
+
+        notes.Add("The folder has no config.json; what is known comes from the graph alone.");
+        return ModelConfig.From(Empty);
+    }
+}

@@ -1,0 +1,287 @@
+using System.Text.Json;
+using InferenceServer.Engine.Diagnostics;
+
+namespace InferenceServer.Engine.Manifest;
+
+/// <summary>Reads a sentence-transformers folder (https://sbert.net/docs/package_reference/sentence_transformer/models.html).</summary>
+internal static class SentenceReader
+{
+    private const string PoolingFolder = "1_Pooling";
+
+    private static readonly HashSet<string> Activations = ["Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU"];
+
+    private static readonly (string Flag, string Name, PoolingMode Mode, bool Default)[] Poolings =
+    [
+        ("pooling_mode_cls_token", "cls", PoolingMode.Cls, false),
+        ("pooling_mode_max_tokens", "max", PoolingMode.Max, false),
+        ("pooling_mode_mean_tokens", "mean", PoolingMode.Mean, true),
+        ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", PoolingMode.MeanSqrtLen, false),
+        ("pooling_mode_weightedmean_tokens", "weightedmean", PoolingMode.WeightedMean, false),
+        ("pooling_mode_lasttoken", "lasttoken", PoolingMode.LastToken, false),
+    ];
+
+    /// <summary>The pipeline, or null when the folder has neither modules.json nor 1_Pooling.</summary>
+    public static SentencePipeline? Read(string folder, List<string> notes)
+    {
+        var listed = Modules(folder);
+        if (listed is null && JsonFile.ReadObject(folder, $"{PoolingFolder}/config.json") is null)
+        {
+            return null;
+        }
+
+        var modules = new List<SentenceModule>();
+        var source = "";
+        var transformer = "";
+        foreach (var (type, path, where) in listed ?? [("Transformer", "", ""), ("Pooling", PoolingFolder, "")])
+        {
+            switch (type)
+            {
+                case "Transformer":
+                    if (modules.Count > 0 || source.Length > 0)
+                    {
+                        throw new ModelLoadException($"{where} puts a Transformer behind another module; one transformer, first, can be served.");
+                    }
+
+                    transformer = path;
+                    break;
+                case "Pooling" when source.Length > 0:
+                    throw new ModelLoadException($"{where} names a second Pooling; one can be served.");
+                case "Pooling":
+                    (var pooling, source) = Pooling(folder, path, notes);
+                    modules.Add(pooling);
+                    break;
+                case "Dropout":
+                    break;
+                case "Normalize" or "Dense" or "LayerNorm":
+                    if (source.Length == 0)
+                    {
+                        (var mean, source) = NoPooling(notes);
+                        modules.Add(mean);
+                    }
+
+                    modules.Add(type switch
+                    {
+                        "Normalize" => new NormalizeModule(),
+                        "Dense" => Dense(folder, path),
+                        _ => LayerNorm(folder, path),
+                    });
+                    break;
+                default:
+                    throw new ModelLoadException(
+                        $"{where} is a module of type '{type}', which is not supported. Supported are Transformer, Pooling, Dense, LayerNorm, Normalize and Dropout.");
+            }
+        }
+
+        if (source.Length == 0)
+        {
+            (var mean, source) = NoPooling(notes);
+            modules.Add(mean);
+        }
+
+        RequireMatchingSizes(modules);
+        var settings = JsonFile.ReadObject(folder, "config_sentence_transformers.json");
+        var bert = (transformer.Length > 0 ? JsonFile.ReadObject(folder, $"{transformer}/sentence_bert_config.json") : null) ?? JsonFile.ReadObject(folder, "sentence_bert_config.json");
+        var prompts = Prompts(settings);
+        var prompt = settings is { } s ? ConfigReader.Text(s, "default_prompt_name") : null;
+        if (prompt is not null && !prompts.ContainsKey(prompt))
+        {
+            throw new ModelLoadException($"config_sentence_transformers.json: $.default_prompt_name is '{prompt}', and $.prompts has no prompt of that name. Add it, or set the name to null.");
+        }
+
+        return new SentencePipeline(modules, source, prompts, prompt, Length(bert), bert is { } b && ConfigReader.Flag(b, "do_lower_case"), Similarity(settings));
+    }
+
+    private static List<(string Type, string Path, string Where)>? Modules(string folder)
+    {
+        if (JsonFile.Read(folder, "modules.json") is not { } file)
+        {
+            return null;
+        }
+
+        if (file.ValueKind != JsonValueKind.Array || file.GetArrayLength() > 64)
+        {
+            throw new ModelLoadException("modules.json holds no list of modules. Download the file again.");
+        }
+
+        var modules = new List<(string, string, string)>();
+        for (var i = 0; i < file.GetArrayLength(); i++)
+        {
+            var type = ConfigReader.Text(file[i], "type") ?? throw new ModelLoadException($"modules.json: $[{i}].type is missing. Download the file again.");
+            modules.Add((type[(type.LastIndexOf('.') + 1)..], (ConfigReader.Text(file[i], "path") ?? "").Trim('/'), $"modules.json: $[{i}]"));
+        }
+
+        return modules;
+    }
+
+    private static (PoolingModule, string Source) Pooling(string folder, string path, List<string> notes)
+    {
+        var file = path.Length == 0 ? "config.json" : $"{path}/config.json";
+        if (path.Length == 0 || JsonFile.ReadObject(folder, file) is not { } config)
+        {
+            notes.Add($"{file} of the Pooling module is missing; the mean over the tokens is taken.");
+            return (new PoolingModule([PoolingMode.Mean]), $"default ({file} is missing)");
+        }
+
+        var includePrompt = !config.TryGetProperty("include_prompt", out var include) || include.ValueKind != JsonValueKind.False;
+        if (config.TryGetProperty("pooling_mode", out var named) && named.ValueKind is JsonValueKind.String or JsonValueKind.Array)
+        {
+            JsonElement[] names = named.ValueKind == JsonValueKind.String ? [named] : [.. named.EnumerateArray()];
+            var chosen = names.Select(n => Mode(n, file)).Distinct().Order().ToArray();
+            return chosen.Length > 0 ? (new PoolingModule(chosen, includePrompt), file) : throw None();
+        }
+
+        var known = Poolings.Select(p => p.Flag).ToHashSet(StringComparer.Ordinal);
+        if (config.EnumerateObject().FirstOrDefault(p => p.Name.StartsWith("pooling_mode_", StringComparison.Ordinal) && p.Value.ValueKind == JsonValueKind.True && !known.Contains(p.Name)).Name is { } unknown)
+        {
+            throw new ModelLoadException($"{file}: $.{unknown} asks for a pooling that is not supported. Supported are {string.Join(", ", Poolings.Select(p => p.Flag))}.");
+        }
+
+        var modes = Poolings
+            .Where(p => config.TryGetProperty(p.Flag, out var flag) ? IsSet(flag) : p.Default)
+            .Select(p => p.Mode)
+            .ToArray();
+        return modes.Length > 0 ? (new PoolingModule(modes, includePrompt), file) : throw None();
+
+        ModelLoadException None() => new($"{file} asks for no pooling at all. Set one of {string.Join(", ", Poolings.Select(p => p.Flag))} to true.");
+    }
+
+    private static (PoolingModule, string Source) NoPooling(List<string> notes)
+    {
+        notes.Add("modules.json names no Pooling; the mean over the tokens is taken.");
+        return (new PoolingModule([PoolingMode.Mean]), "default (modules.json names no Pooling)");
+    }
+
+    private static bool IsSet(JsonElement flag) => flag.ValueKind == JsonValueKind.True || (flag.ValueKind == JsonValueKind.Number && flag.TryGetDouble(out var number) && number != 0);
+
+    private static PoolingMode Mode(JsonElement name, string file)
+    {
+        var text = name.ValueKind == JsonValueKind.String ? name.GetString()! : name.GetRawText();
+        foreach (var pooling in Poolings)
+        {
+            if (text == pooling.Name || (pooling.Mode == PoolingMode.MeanSqrtLen && text == "mean_sqrt_len"))
+            {
+                return pooling.Mode;
+            }
+        }
+
+        throw new ModelLoadException($"{file}: $.pooling_mode is '{text}', which is not supported. Supported are {string.Join(", ", Poolings.Select(p => p.Name))}.");
+    }
+
+    private static DenseModule Dense(string folder, string path)
+    {
+        var file = $"{path}/config.json";
+        var config = JsonFile.ReadObject(folder, file) ?? throw new ModelLoadException($"{file} of the Dense module is missing. Download the folder again.");
+        foreach (var side in (string[])["module_input_name", "module_output_name"])
+        {
+            if (ConfigReader.Text(config, side) is { } name and not "sentence_embedding")
+            {
+                throw new ModelLoadException($"{file}: $.{side} is '{name}'; a Dense module over the sentence embedding is supported.");
+            }
+        }
+
+        var activation = ConfigReader.Text(config, "activation_function") ?? "Tanh";
+        activation = activation[(activation.LastIndexOf('.') + 1)..].TrimEnd('(', ')');
+        if (!Activations.Contains(activation))
+        {
+            throw new ModelLoadException($"{file}: $.activation_function is '{activation}', which is not supported. Supported are {string.Join(", ", Activations)}.");
+        }
+
+        var weights = Weights(folder, path, "Dense");
+        if (weights.Read("linear.weight") is not ([var outputs, var inputs], var matrix))
+        {
+            throw new ModelLoadException($"{path}/model.safetensors has no matrix 'linear.weight'. Save the module again with sentence-transformers.");
+        }
+
+        var bias = config.TryGetProperty("bias", out var withBias) && withBias.ValueKind == JsonValueKind.False ? null : weights.Read("linear.bias");
+        if (bias is { } b && b.Values.Length != outputs)
+        {
+            throw new ModelLoadException($"{path}/model.safetensors: 'linear.bias' has {b.Values.Length} values, 'linear.weight' has {outputs} rows. Save the module again.");
+        }
+
+        if (bias is null && !(withBias.ValueKind == JsonValueKind.False))
+        {
+            throw new ModelLoadException($"{path}/model.safetensors has no 'linear.bias', which {file} asks for. Save the module again, or set $.bias to false.");
+        }
+
+        RequireSize("in_features", inputs);
+        RequireSize("out_features", outputs);
+        return new DenseModule(inputs, outputs, matrix, bias?.Values, activation);
+
+        void RequireSize(string name, int actual)
+        {
+            if (config.TryGetProperty(name, out var said) && said.ValueKind == JsonValueKind.Number && said.TryGetInt32(out var size) && size != actual)
+            {
+                throw new ModelLoadException($"{file}: $.{name} is {size}, the weights in {path}/model.safetensors have {actual}. Download both files again.");
+            }
+        }
+    }
+
+    private static LayerNormModule LayerNorm(string folder, string path)
+    {
+        var weights = Weights(folder, path, "LayerNorm");
+        return weights.Read("norm.weight") is { Shape: [_] } weight && weights.Read("norm.bias") is { Shape: [_] } bias && bias.Values.Length == weight.Values.Length
+            ? new LayerNormModule(weight.Values, bias.Values, 1e-5f)
+            : throw new ModelLoadException($"{path}/model.safetensors has no vectors 'norm.weight' and 'norm.bias' of one size. Save the module again with sentence-transformers.");
+    }
+
+    private static SafeTensors Weights(string folder, string path, string type)
+    {
+        var relative = $"{path}/model.safetensors";
+        if (!FolderFiles.IsInside(folder, relative, out var full))
+        {
+            throw new ModelLoadException($"{relative} leads outside the model's folder. Put the file itself into the folder.");
+        }
+
+        if (File.Exists(full))
+        {
+            return SafeTensors.Open(full, relative);
+        }
+
+        throw new ModelLoadException(FolderFiles.IsInside(folder, $"{path}/pytorch_model.bin", out var pickle) && File.Exists(pickle)
+            ? $"{path} has its weights in pytorch_model.bin only, which can run code when it is read and is therefore not read. Load the model in sentence-transformers and save it again: that writes {relative}."
+            : $"{relative} of the {type} module is missing. Download the folder again.");
+    }
+
+    private static void RequireMatchingSizes(List<SentenceModule> modules)
+    {
+        int? size = null;
+        foreach (var module in modules)
+        {
+            var wanted = module switch { DenseModule d => d.InFeatures, LayerNormModule n => n.Weight.Length, _ => (int?)null };
+            if (size is { } have && wanted is { } want && have != want)
+            {
+                throw new ModelLoadException($"modules.json: a {module.GetType().Name.Replace("Module", "", StringComparison.Ordinal)} module takes {want} values and the module before it gives {have}. Download the folder again.");
+            }
+
+            size = module is DenseModule dense ? dense.OutFeatures : wanted ?? size;
+        }
+    }
+
+    private static Dictionary<string, string> Prompts(JsonElement? settings)
+    {
+        var prompts = new Dictionary<string, string>(StringComparer.Ordinal);
+        if (settings is { } s && s.TryGetProperty("prompts", out var named) && named.ValueKind == JsonValueKind.Object)
+        {
+            foreach (var prompt in named.EnumerateObject())
+            {
+                prompts[prompt.Name] = prompt.Value.ValueKind == JsonValueKind.String
+                    ? prompt.Value.GetString()!
+                    : throw new ModelLoadException($"config_sentence_transformers.json: $.prompts['{prompt.Name}'] is {JsonFile.Kind(prompt.Value)}; a prompt is a text.");
+            }
+        }
+
+        return prompts;
+    }
+
+    private static int? Length(JsonElement? bert) =>
+        bert is { } b && b.TryGetProperty("max_seq_length", out var length) && length.ValueKind == JsonValueKind.Number && length.TryGetInt32(out var tokens) && tokens > 0 ? tokens : null;
+
+    private static string? Similarity(JsonElement? settings) => settings is { } s && ConfigReader.Text(s, "similarity_fn_name") is { } name
+        ? name switch
+        {
+            "cosine" or "dot" or "euclidean" or "manhattan" => name,
+            "dot_score" => "dot",
+            _ => throw new ModelLoadException($"config_sentence_transformers.json: $.similarity_fn_name is '{name}'; cosine, dot, euclidean and manhattan are supported."),
+        }
+        : null;
+}

@@ -1,0 +1,106 @@
+namespace InferenceServer.Engine.Onnx;
+
+/// <summary>
+/// Changes to a model file that need no re-export: nodes and outputs that are added, nodes that are replaced. An ONNX file is one protobuf
+/// message, and messages merge: a second <c>graph</c> field adds to the first, so additions are bytes behind the file, and a replaced node splits the graph
+/// field around it. The weights are never decoded.
+/// </summary>
+internal sealed class GraphEdit(OnnxModel model)
+{
+    private readonly List<byte[]> nodes = [];
+    private readonly List<byte[]> initializers = [];
+    private readonly List<string> outputs = [];
+    private readonly SortedList<long, (long End, List<byte[]> Nodes)> replaced = [];
+    private readonly Dictionary<string, long> opsets = new(StringComparer.Ordinal);
+
+    public bool IsEmpty => nodes.Count == 0 && outputs.Count == 0 && replaced.Count == 0;
+
+    public void AddNode(byte[] node) => nodes.Add(node);
+
+    public void AddInitializer(byte[] tensor) => initializers.Add(tensor);
+
+    /// <summary>Makes a tensor an output of the graph; its type is left to ONNX Runtime's inference.</summary>
+    public void AddOutput(string name)
+    {
+        if (!outputs.Contains(name) && model.Graph.Outputs.All(o => o.Name != name))
+        {
+            outputs.Add(name);
+        }
+    }
+
+    /// <summary>Makes sure that the file imports an operator set.</summary>
+    public void RequireOpset(string domain, long version)
+    {
+        if (!model.Opsets.ContainsKey(domain))
+        {
+            opsets[domain] = version;
+        }
+    }
+
+    /// <summary>Puts other nodes in the place of one.</summary>
+    public void Replace(OnnxNode node, params byte[][] by) => replaced[node.Start] = (node.End, [.. by]);
+
+    /// <summary>What is put behind the file: <c>ModelProto { graph { node, initializer, output }, opset_import }</c>.</summary>
+    public byte[] Appendix()
+    {
+        var graph = new ProtoWriter();
+        nodes.ForEach(node => graph.Bytes(1, node));
+        initializers.ForEach(tensor => graph.Bytes(5, tensor));
+        outputs.ForEach(output => graph.Bytes(12, new ProtoWriter().Text(1, output).ToArray()));
+        var appendix = new ProtoWriter().Bytes(7, graph.ToArray());
+        foreach (var (domain, version) in opsets)
+        {
+            appendix.Bytes(8, new ProtoWriter().Text(1, domain).Integer(2, version).ToArray());
+        }
+
+        return appendix.ToArray();
+    }
+
+    /// <summary>The edited model.</summary>
+    public byte[] Apply()
+    {
+        var file = File.ReadAllBytes(model.FilePath);
+        var result = new MemoryStream(file.Length + 4096);
+        long copied = 0;
+        foreach (var range in model.GraphRanges)
+        {
+            var inside = replaced.Where(r => r.Key >= range.Start && r.Value.End <= range.End).ToList();
+            if (inside.Count == 0)
+            {
+                continue;
+            }
+
+            Copy(copied, range.TagStart);
+            var from = range.Start;
+            foreach (var (start, (end, by)) in inside)
+            {
+                Part(from, start);
+                foreach (var node in by)
+                {
+                    var part = new ProtoWriter().Bytes(1, node).ToArray();
+                    result.Write(new ProtoWriter().Bytes(7, part).ToArray());
+                }
+
+                from = end;
+            }
+
+            Part(from, range.End);
+            copied = range.End;
+        }
+
+        Copy(copied, file.Length);
+        result.Write(Appendix());
+        return result.ToArray();
+
+        void Copy(long start, long end) => result.Write(file.AsSpan((int)start, (int)(end - start)));
+
+        void Part(long start, long end)
+        {
+            if (end > start)
+            {
+                result.Write(new ProtoWriter().Header(7, end - start).ToArray());
+                Copy(start, end);
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+using InferenceServer.Engine.Manifest;
+
+namespace InferenceServer.Engine.Onnx;
+
+/// <summary>Says of a graph what the server has to know: inputs, outputs, precision, and where attention can be read.</summary>
+internal static class GraphReader
+{
+    public static GraphSummary Summarise(OnnxModel model, ModelConfig config, GraphEdit edit)
+    {
+        var index = new GraphIndex(model.Graph);
+        var taps = AttentionTaps.Add(model, index, config, edit, out var unavailable);
+        return new GraphSummary
+        {
+            File = model.FilePath,
+            Inputs = index.FedInputs,
+            Outputs = model.Graph.Outputs,
+            Attention = taps,
+            AttentionUnavailable = taps.Count > 0 ? null : unavailable,
+            Opset = (int)Math.Clamp(model.Opsets.GetValueOrDefault(""), 0, int.MaxValue),
+            Producer = model.Producer,
+            QuantizesActivations = model.Graph.Nodes.Any(QuantizesActivations),
+            WeightType = WeightType(model),
+            ExternalData = [.. model.ExternalFiles],
+        };
+    }
+
+    private static bool QuantizesActivations(OnnxNode node) =>
+        node.OpType is "DynamicQuantizeLinear" or "DynamicQuantizeMatMul" or "DynamicQuantizeLSTM"
+        || (node.OpType == "MatMulNBits" && node.Attribute("accuracy_level")?.Integer == 4);
+
+    private static string WeightType(OnnxModel model)
+    {
+        // The packed weights of MatMulNBits are declared as bytes.
+        var packed = model.Graph.Nodes.Where(n => n.OpType == "MatMulNBits").ToList();
+        var bits = new Dictionary<string, double>(model.WeightBits);
+        foreach (var node in packed)
+        {
+            if (model.Graph.Initializers.TryGetValue(node.Input(1), out var weight))
+            {
+                var type = node.Attribute("bits")?.Integer == 8 ? "int8" : "int4";
+                bits["int8"] = bits.GetValueOrDefault("int8") - (weight.Elements * 8);
+                bits[type] = bits.GetValueOrDefault(type) + (weight.Elements * 8);
+            }
+        }
+
+        return bits.Count == 0 ? "float32" : bits.MaxBy(b => b.Value).Key;
+    }
+}

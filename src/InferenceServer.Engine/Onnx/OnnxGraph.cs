@@ -1,0 +1,48 @@
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Manifest;
+
+namespace InferenceServer.Engine.Onnx;
+
+/// <summary>An ONNX file: what its graph says, and the edit that makes its attention probabilities outputs.</summary>
+public sealed class OnnxGraph
+{
+    private readonly GraphEdit edit;
+
+    private OnnxGraph(GraphSummary summary, GraphEdit edit)
+    {
+        Summary = summary;
+        this.edit = edit;
+    }
+
+    /// <summary>What the graph says of itself.</summary>
+    public GraphSummary Summary { get; }
+
+    /// <summary>True when the file cannot be handed over as it is: <see cref="ReadModel"/> gives the edited one.</summary>
+    public bool IsEdited => !edit.IsEmpty;
+
+    /// <summary>
+    /// Reads the graph of a file without its weights. <paramref name="config"/> gives the head count where probabilities lack their axis.
+    /// </summary>
+    /// <exception cref="ModelLoadException">The file is no complete ONNX model, or its external data is missing or outside the folder.</exception>
+    public static OnnxGraph Read(string path, ModelConfig config)
+    {
+        var model = OnnxModel.Read(path);
+        ExternalData.Check(model);
+        var edit = new GraphEdit(model);
+        return new OnnxGraph(GraphReader.Summarise(model, config, edit), edit);
+    }
+
+    /// <summary>The model to make a session of: the file's bytes with the edit. External data stays where it is, relative to the file's folder.</summary>
+    /// <exception cref="ModelLoadException">The file cannot be read any more, or is too large to be edited (2 GB).</exception>
+    public byte[] ReadModel()
+    {
+        try
+        {
+            return edit.IsEmpty ? File.ReadAllBytes(Summary.File) : edit.Apply();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or OutOfMemoryException)
+        {
+            throw new ModelLoadException($"{Path.GetFileName(Summary.File)} cannot be read: {e.Message}", e);
+        }
+    }
+}
