@@ -69,6 +69,50 @@ public sealed record TextInput
         return prepared;
     }
 
+    /// <summary>Checks and tokenises all inputs of a prediction before the first of them runs.</summary>
+    /// <param name="model">The model whose tokenizer and limits hold.</param>
+    /// <param name="inputs">The inputs; at least one.</param>
+    /// <param name="context">The request.</param>
+    /// <param name="task">Name of the task, for messages.</param>
+    /// <param name="pairs">Whether the task takes pairs.</param>
+    /// <param name="ids">Whether the task takes ready ids.</param>
+    /// <exception cref="InferenceException">There is no input, or one cannot be served.</exception>
+    internal static PreparedInput[] PrepareAll(Model model, IReadOnlyList<TextInput> inputs, RequestContext context, string task, bool pairs, bool ids = true)
+    {
+        RequireAll(inputs, task, pairs, ids);
+        var prepared = new PreparedInput[inputs.Count];
+        for (var i = 0; i < prepared.Length; i++)
+        {
+            context.Cancellation.ThrowIfCancellationRequested();
+            prepared[i] = inputs[i].Prepare(model, context);
+        }
+
+        return prepared;
+    }
+
+    /// <summary>Checks what does not need the tokenizer.</summary>
+    /// <exception cref="InferenceException">There is no input, or the task takes none of that form.</exception>
+    internal static void RequireAll(IReadOnlyList<TextInput> inputs, string task, bool pairs, bool ids)
+    {
+        if (inputs.Count == 0)
+        {
+            throw InferenceException.Unprocessable("inputs", "inputs is empty: at least 1 input is needed. Send a text or a list of texts.");
+        }
+
+        foreach (var input in inputs)
+        {
+            if (!pairs && input.Pair is not null)
+            {
+                throw InferenceException.Unprocessable("pairs", $"pairs cannot be used with the task {task}, which reads single texts. Leave pairs out.");
+            }
+
+            if (!ids && input.Ids is not null)
+            {
+                throw InferenceException.Unprocessable(input.Field, $"{input.Field} is a list of token ids; the task {task} needs the text. Send a string.");
+            }
+        }
+    }
+
     private static Truncation Within(Truncation truncation, Model model) =>
         truncation.MaxLength > model.MaxTokens ? truncation with { MaxLength = model.MaxTokens } : truncation;
 

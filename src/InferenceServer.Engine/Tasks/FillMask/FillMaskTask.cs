@@ -1,8 +1,14 @@
 using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Sessions;
+using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks.FillMask;
 
-/// <summary>See <see cref="FillMaskRequest"/>.</summary>
+/// <summary>
+/// What stands behind each mask, by a masked language model. Scores are probabilities among the whole vocabulary, with targets
+/// too, as in the fill-mask pipeline of transformers 4.57.
+/// </summary>
 public sealed class FillMaskTask : IPredictionTask
 {
     /// <inheritdoc/>
@@ -12,8 +18,122 @@ public sealed class FillMaskTask : IPredictionTask
     public Type RequestType => typeof(FillMaskRequest);
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => false;
+    public bool Supports(Model model) => Head.Of(model) is { Kind: HeadKind.MaskedLanguageModel };
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context) => throw new NotImplementedException();
+    public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
+    {
+        var parameters = (FillMaskRequest)request;
+        Parameter.AtLeast("parameters.top_k", parameters.TopK, 1);
+        var targets = parameters.Targets is { } words ? TargetIds(model, words) : null;
+        var inputs = TextInput.PrepareAll(model, request.Inputs, context, Name, pairs: true);
+        var masks = Array.ConvertAll(inputs, input => MaskPositions(model, input));
+        Parameter.Listed("parameters.top_k", parameters.TopK, masks.Sum(m => (long)m.Length), targets?.Length ?? model.Tokenizer.VocabularySize);
+
+        var output = Head.Of(model)!.Output;
+        var rows = await Task.WhenAll(inputs.Select((input, i) => model.Queue.RunAsync(
+            input.Graph, [output], row => Read(row[output], masks[i], targets, parameters.TopK), context))).ConfigureAwait(false);
+        return [.. rows.Select((row, i) => Finish(model, inputs[i], masks[i], row))];
+    }
+
+    /// <summary>Best ids and their probabilities at each mask, straight from the native row.</summary>
+    private static (int Id, double Score)[][] Read(OutputRow logits, int[] positions, int[]? targets, int count)
+    {
+        var read = new (int, double)[positions.Length][];
+        for (var i = 0; i < read.Length; i++)
+        {
+            var row = logits.At(positions[i]);
+            var norm = Logits.LogSumExp(row);
+            var best = new (int, double)[Math.Min(count, targets?.Length ?? row.Length)];
+            if (targets is null)
+            {
+                var ids = Logits.Top(row, count);
+                for (var k = 0; k < best.Length; k++)
+                {
+                    best[k] = (ids[k], Math.Exp(row[ids[k]] - norm));
+                }
+            }
+            else
+            {
+                var among = new float[targets.Length];
+                for (var k = 0; k < among.Length; k++)
+                {
+                    // The head may know fewer ids than the tokenizer: what it does not know it never predicts.
+                    among[k] = targets[k] < row.Length ? row[targets[k]] : float.NegativeInfinity;
+                }
+
+                var chosen = Logits.Top(among, count);
+                for (var k = 0; k < best.Length; k++)
+                {
+                    best[k] = (targets[chosen[k]], Math.Exp(among[chosen[k]] - norm));
+                }
+            }
+
+            read[i] = best;
+        }
+
+        return read;
+    }
+
+    private static FillMaskResult Finish(Model model, PreparedInput input, int[] positions, (int Id, double Score)[][] row)
+    {
+        var first = new TextOffsets(input.Source.Text ?? "");
+        var second = new TextOffsets(input.Source.Pair ?? "");
+        return new FillMaskResult([.. positions.Select((position, i) =>
+        {
+            var (start, end) = (input.Encoding.SequenceIds[position] == 1 ? second : first).ToCodePoints(input.Encoding.Offsets[position]);
+            return new FilledMask(position, start, end, [.. row[i].Select(best => new TokenCandidate(
+                best.Id,
+                model.Tokenizer.IdToToken(best.Id) ?? "",
+                model.Tokenizer.Decode([best.Id], skipSpecialTokens: false),
+                best.Score))]);
+        })]);
+    }
+
+    private static int[] MaskPositions(Model model, PreparedInput input)
+    {
+        var mask = model.Tokenizer.Named.Mask!;
+        var ids = input.Graph.InputIds;
+        int[] positions = [.. Enumerable.Range(0, ids.Length).Where(i => ids[i] == mask.Id)];
+        return positions.Length > 0
+            ? positions
+            : throw InferenceException.Unprocessable(
+                input.Source.Field,
+                $"{input.Source.Field} has no {mask.Text}: at least 1 mask is needed. Write {mask.Text} where a word is missing{(input.Source.Ids is null ? "" : $" (id {mask.Id})")}.");
+    }
+
+    /// <summary>A target is a token of the vocabulary as it stands, or a word that the tokenizer turns into exactly one.</summary>
+    private static int[] TargetIds(Model model, IReadOnlyList<string> words)
+    {
+        if (words.Count == 0)
+        {
+            throw InferenceException.Unprocessable("parameters.targets", "parameters.targets is empty: at least 1 word is needed. Send words, or leave it out for the whole vocabulary.");
+        }
+
+        var unknown = model.Tokenizer.Named.Unk?.Id;
+        var ids = new List<int>();
+        for (var i = 0; i < words.Count; i++)
+        {
+            var id = words[i].Length == 0 ? null : model.Tokenizer.TokenToId(words[i]);
+            if (id is null)
+            {
+                var encoding = model.Tokenizer.Encode(words[i], addSpecialTokens: false);
+                id = encoding.Length == 1 && encoding.Ids[0] != unknown
+                    ? encoding.Ids[0]
+                    : throw InferenceException.Unprocessable($"parameters.targets[{i}]", Unknown(i, words[i], encoding));
+            }
+
+            ids.Add(id.Value);
+        }
+
+        return [.. ids.Distinct()];
+    }
+
+    private static string Unknown(int index, string word, TokenEncoding encoding)
+    {
+        const int shown = 10;
+        var tokens = string.Join(" ", encoding.Tokens.Take(shown)) + (encoding.Length > shown ? " ..." : "");
+        var name = word.Length > 50 ? word[..50] + "..." : word;
+        return $"parameters.targets[{index}] is '{name}', which is not one token of the model's vocabulary ({(tokens.Length == 0 ? "it has no token" : $"it becomes {tokens}")}). Send a word that is a single token, or leave it out.";
+    }
 }

@@ -1,8 +1,9 @@
 using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Sessions;
 
 namespace InferenceServer.Engine.Tasks.NextToken;
 
-/// <summary>See <see cref="NextTokenRequest"/>.</summary>
+/// <summary>The token after a text, by a causal language model: the logits of the last position.</summary>
 public sealed class NextTokenTask : IPredictionTask
 {
     /// <inheritdoc/>
@@ -12,8 +13,39 @@ public sealed class NextTokenTask : IPredictionTask
     public Type RequestType => typeof(NextTokenRequest);
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => false;
+    public bool Supports(Model model) => Head.Of(model) is { Kind: HeadKind.CausalLanguageModel };
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context) => throw new NotImplementedException();
+    public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
+    {
+        var parameters = (NextTokenRequest)request;
+        Parameter.AtLeast("parameters.top_k", parameters.TopK, 1);
+        var inputs = TextInput.PrepareAll(model, request.Inputs, context, Name, pairs: false);
+        Parameter.Listed("parameters.top_k", parameters.TopK, inputs.Length, model.Tokenizer.VocabularySize);
+
+        var output = Head.Of(model)!.Output;
+        var rows = await Task.WhenAll(inputs.Select(input => model.Queue.RunAsync(
+            input.Graph, [output], row => Read(row[output], row.Length, parameters.TopK), context))).ConfigureAwait(false);
+        return Array.ConvertAll(rows, row => new NextTokenResult([.. row.Select(best => new NextTokenCandidate(
+            best.Id,
+            model.Tokenizer.IdToToken(best.Id) ?? "",
+            model.Tokenizer.Decode([best.Id], skipSpecialTokens: false),
+            Math.Exp(best.Logprob),
+            best.Logprob))]));
+    }
+
+    private static (int Id, double Logprob)[] Read(OutputRow logits, int length, int count)
+    {
+        // Some exports give the last position alone.
+        var row = logits.At(Math.Min(length, logits.Shape[0]) - 1);
+        var norm = Logits.LogSumExp(row);
+        var ids = Logits.Top(row, count);
+        var best = new (int, double)[ids.Length];
+        for (var i = 0; i < best.Length; i++)
+        {
+            best[i] = (ids[i], row[ids[i]] - norm);
+        }
+
+        return best;
+    }
 }

@@ -1,8 +1,11 @@
 using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Sessions;
+using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks.Perplexity;
 
-/// <summary>See <see cref="PerplexityRequest"/>.</summary>
+/// <summary>The probability that a causal language model gives to each token of a text after the tokens before it.</summary>
 public sealed class PerplexityTask : IPredictionTask
 {
     /// <inheritdoc/>
@@ -12,8 +15,52 @@ public sealed class PerplexityTask : IPredictionTask
     public Type RequestType => typeof(PerplexityRequest);
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => false;
+    public bool Supports(Model model) => Head.Of(model) is { Kind: HeadKind.CausalLanguageModel };
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context) => throw new NotImplementedException();
+    public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
+    {
+        var inputs = TextInput.PrepareAll(model, request.Inputs, context, Name, pairs: false);
+        foreach (var input in inputs)
+        {
+            if (input.Length < 2)
+            {
+                throw InferenceException.Unprocessable(input.Source.Field, $"{input.Source.Field} has 1 token; perplexity needs at least 2, since nothing predicts the first. Send a longer text.");
+            }
+        }
+
+        var output = Head.Of(model)!.Output;
+        var rows = await Task.WhenAll(inputs.Select(input => model.Queue.RunAsync(
+            input.Graph, [output], row => Read(row[output], input.Graph.InputIds), context))).ConfigureAwait(false);
+        return [.. rows.Select((logprobs, i) => Finish(model, inputs[i], logprobs))];
+    }
+
+    /// <summary>Log-probability of each token from the second on.</summary>
+    private static double[] Read(OutputRow logits, int[] ids)
+    {
+        if (logits.Shape[0] < ids.Length)
+        {
+            throw InferenceException.Unprocessable("task", "The task perplexity needs the logits of every position, and this model's graph gives the last one alone. Use next-token, or another export of the model.");
+        }
+
+        var logprobs = new double[ids.Length - 1];
+        for (var i = 0; i < logprobs.Length; i++)
+        {
+            var row = logits.At(i);
+            logprobs[i] = row[ids[i + 1]] - Logits.LogSumExp(row);
+        }
+
+        return logprobs;
+    }
+
+    private static PerplexityResult Finish(Model model, PreparedInput input, double[] logprobs)
+    {
+        var offsets = new TextOffsets(input.Source.Text ?? "");
+        var total = logprobs.Sum();
+        return new PerplexityResult(Math.Exp(-total / logprobs.Length), total, [.. input.Graph.InputIds.Select((id, i) =>
+        {
+            var (start, end) = offsets.ToCodePoints(input.Encoding.Offsets[i]);
+            return new ScoredToken(id, model.Tokenizer.IdToToken(id) ?? "", model.Tokenizer.Decode([id], skipSpecialTokens: false), start, end, i == 0 ? null : logprobs[i - 1]);
+        })]);
+    }
 }

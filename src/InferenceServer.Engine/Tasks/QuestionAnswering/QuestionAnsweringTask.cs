@@ -1,10 +1,23 @@
 using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks.QuestionAnswering;
 
-/// <summary>See <see cref="QuestionAnsweringRequest"/>.</summary>
+/// <summary>
+/// The part of a context that answers a question, by a span head, equal to the question-answering pipeline of transformers 4.57.
+/// </summary>
+/// <remarks>
+/// 1. Question and context become windows that overlap by <c>doc_stride</c>. 2. Start and end logits of each window become
+/// probabilities over the context's tokens and [CLS]. 3. <see cref="SpanSearch"/> takes the best spans. 4. Spans are widened to
+/// whole words, and equal answers (letter case aside) are added up. 5. The empty answer, if it may win, has the probability that
+/// the least sure window gives to [CLS].
+/// </remarks>
 public sealed class QuestionAnsweringTask : IPredictionTask
 {
+    private const int DefaultWindow = 384;
+    private const int DefaultStride = 128;
+
     /// <inheritdoc/>
     public string Name => "question-answering";
 
@@ -15,8 +28,154 @@ public sealed class QuestionAnsweringTask : IPredictionTask
     public bool TakesQuestions => true;
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => false;
+    public bool Supports(Model model) => Head.Of(model) is { Kind: HeadKind.QuestionAnswering };
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context) => throw new NotImplementedException();
+    public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
+    {
+        var parameters = (QuestionAnsweringRequest)request;
+        Parameter.AtLeast("parameters.top_k", parameters.TopK, 1);
+        Parameter.AtLeast("parameters.max_answer_tokens", parameters.MaxAnswerTokens, 1);
+        Parameter.Listed("parameters.top_k", parameters.TopK, request.Inputs.Count, int.MaxValue);
+        TextInput.RequireAll(request.Inputs, Name, pairs: true, ids: false);
+        var windows = request.Inputs.Select(input => Windows(model, input, parameters, context)).ToList();
+        return await Task.WhenAll(request.Inputs.Select((input, i) => RunAsync(model, input.Pair!, windows[i], parameters, context))).ConfigureAwait(false);
+    }
+
+    private static async Task<PredictionResult> RunAsync(
+        Model model, string text, List<TokenEncoding> windows, QuestionAnsweringRequest parameters, RequestContext context)
+    {
+        var head = Head.Of(model)!;
+        var rows = await Task.WhenAll(windows.Select(window => model.Queue.RunAsync(
+            new GraphInput(window.Ids, window.TypeIds),
+            [head.Output, head.EndOutput!],
+            row => (Starts: row[head.Output].Data[..row.Length].ToArray(), Ends: row[head.EndOutput!].Data[..row.Length].ToArray()),
+            context))).ConfigureAwait(false);
+
+        // Widening to words makes some spans equal: more than top_k are looked at, as many as the reference does.
+        var count = (int)Math.Min((2L * parameters.TopK) + 10, int.MaxValue);
+        var contextSide = (sbyte)(QuestionFirst(model) ? 1 : 0);
+        var emptyScore = double.MaxValue;
+        var answers = new List<(string Text, double Score, int Start, int End)>();
+        var places = new Dictionary<string, int>(StringComparer.Ordinal);
+        for (var w = 0; w < windows.Count; w++)
+        {
+            var search = new SpanSearch(windows[w], contextSide, model.Tokenizer.Named.Cls?.Id, rows[w].Starts, rows[w].Ends);
+            emptyScore = Math.Min(emptyScore, search.EmptyScore);
+            foreach (var (start, end, score) in search.Best(count, parameters.MaxAnswerTokens))
+            {
+                var (from, to) = Words(windows[w], contextSide, start, end);
+                var answer = from < to ? text[from..to] : "";
+                var key = answer.ToLowerInvariant();
+                if (places.TryGetValue(key, out var place))
+                {
+                    answers[place] = answers[place] with { Score = answers[place].Score + score };
+                }
+                else
+                {
+                    places.Add(key, answers.Count);
+                    answers.Add((answer, score, from, to));
+                }
+            }
+        }
+
+        if (parameters.HandleImpossibleAnswer)
+        {
+            answers.Add(("", emptyScore, 0, 0));
+        }
+
+        var offsets = new TextOffsets(text);
+        return new QuestionAnsweringResult([.. answers
+            .OrderByDescending(answer => answer.Score)
+            .Take(parameters.TopK)
+            .Select(answer => new Answer(answer.Text, answer.Score, offsets.ToCodePoints(answer.Start), offsets.ToCodePoints(answer.End)))]);
+    }
+
+    /// <summary>The characters of the whole words of a span, within its window; the tokens' own where they belong to no word.</summary>
+    private static (int Start, int End) Words(TokenEncoding window, sbyte side, int start, int end)
+    {
+        var (startWord, endWord) = (window.WordIds[start], window.WordIds[end]);
+        if (startWord < 0 || endWord < 0)
+        {
+            return (window.Offsets[start].Start, window.Offsets[end].End);
+        }
+
+        var (first, last) = (start, end);
+        while (first > 0 && window.SequenceIds[first - 1] == side && window.WordIds[first - 1] == startWord)
+        {
+            first--;
+        }
+
+        while (last + 1 < window.Length && window.SequenceIds[last + 1] == side && window.WordIds[last + 1] == endWord)
+        {
+            last++;
+        }
+
+        return (window.Offsets[first].Start, window.Offsets[last].End);
+    }
+
+    /// <summary>Models that pad at the left have the context first.</summary>
+    private static bool QuestionFirst(Model model) => model.Tokenizer.PaddingSide == Side.Right;
+
+    private static List<TokenEncoding> Windows(Model model, TextInput input, QuestionAnsweringRequest parameters, RequestContext context)
+    {
+        if (string.IsNullOrEmpty(input.Pair))
+        {
+            throw InferenceException.Unprocessable(input.PairField, $"{input.PairField} is empty: a context of at least 1 character is needed. Send the text that may hold the answer.");
+        }
+
+        if (input.Text!.Length == 0)
+        {
+            throw InferenceException.Unprocessable(input.Field, $"{input.Field} is empty: a question of at least 1 character is needed.");
+        }
+
+        const string lengthField = "parameters.max_length";
+        var length = parameters.MaxLength ?? Math.Min(model.MaxTokens, DefaultWindow);
+        if (length < 1 || length > model.MaxTokens)
+        {
+            throw InferenceException.Unprocessable(lengthField, $"{lengthField} is {length}; a window of this model has from 1 to {model.MaxTokens} tokens. Send such a value, or leave it out.");
+        }
+
+        const string strideField = "parameters.doc_stride";
+        var stride = parameters.DocStride ?? Math.Min(length / 2, DefaultStride);
+        if (stride < 0 || stride > length)
+        {
+            throw InferenceException.Unprocessable(strideField, $"{strideField} is {stride}; it must be from 0 to {length}, the tokens of a window. Send such a value, or leave it out.");
+        }
+
+        var watch = System.Diagnostics.Stopwatch.GetTimestamp();
+        var question = model.Tokenizer.Encode(input.Text, addSpecialTokens: false).Length;
+        var room = length - model.Tokenizer.SpecialTokensToAdd(pair: true) - question;
+        if (room < 1)
+        {
+            throw InferenceException.Unprocessable(
+                input.Field,
+                $"{input.Field} is {question} tokens long, which leaves no room for the context in a window of {length}; at most {length - model.Tokenizer.SpecialTokensToAdd(pair: true) - 1} fit. Shorten it{(length < model.MaxTokens ? $", or raise {lengthField} (at most {model.MaxTokens})" : "")}.");
+        }
+
+        // Windows must advance: the default gives way to a long question, a stride that was asked for does not.
+        if (parameters.DocStride is null)
+        {
+            stride = Math.Min(stride, room - 1);
+        }
+
+        var (first, second) = QuestionFirst(model) ? (input.Text, input.Pair) : (input.Pair, input.Text);
+        TokenEncoding encoding;
+        if (stride < room)
+        {
+            encoding = model.Tokenizer.Encode(first, second, truncation: new Truncation(
+                length, stride, QuestionFirst(model) ? TruncationStrategy.OnlySecond : TruncationStrategy.OnlyFirst));
+        }
+        else if ((encoding = model.Tokenizer.Encode(first, second)).Length > length)
+        {
+            throw InferenceException.Unprocessable(
+                strideField,
+                $"{strideField} is {stride}, but beside the question a window of {length} has room for {room} tokens of the context, and windows must advance. Send at most {room - 1}, or leave it out.");
+        }
+
+        context.AddTokenize(System.Diagnostics.Stopwatch.GetElapsedTime(watch));
+        List<TokenEncoding> windows = [encoding, .. encoding.Overflowing];
+        context.AddTokens(windows.Sum(window => window.Length));
+        return windows;
+    }
 }

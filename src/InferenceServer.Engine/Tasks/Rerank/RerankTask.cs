@@ -1,17 +1,61 @@
 using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Tasks.TextClassification;
 
 namespace InferenceServer.Engine.Tasks.Rerank;
 
-/// <summary>See <see cref="RerankRequest"/>.</summary>
+/// <summary>
+/// Documents by how well they answer a query. A cross-encoder (a sequence-classification head of one logit) reads query and
+/// document together; the score is the logit's sigmoid.
+/// </summary>
 public sealed class RerankTask : ITask
 {
     /// <inheritdoc/>
     public string Name => "rerank";
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => false;
+    public bool Supports(Model model) => IsCrossEncoder(model);
 
     /// <summary>Scores every document.</summary>
-    /// <exception cref="Diagnostics.InferenceException">A parameter or a document cannot be served; or the queue refused.</exception>
-    public Task<RerankResult> RunAsync(Model model, RerankRequest request, RequestContext context) => throw new NotImplementedException();
+    /// <exception cref="InferenceException">A parameter or a document cannot be served; or the queue refused.</exception>
+    public async Task<RerankResult> RunAsync(Model model, RerankRequest request, RequestContext context)
+    {
+        Parameter.AtLeast("top_n", request.TopN ?? 1, 1);
+        if (request.Query.Length == 0)
+        {
+            throw InferenceException.Unprocessable("query", "query is empty: a text of at least 1 character is needed.");
+        }
+
+        if (request.Documents.Count == 0)
+        {
+            throw InferenceException.Unprocessable("documents", "documents is empty: at least 1 document is needed.");
+        }
+
+        for (var i = 0; i < request.Documents.Count; i++)
+        {
+            if (request.Documents[i].Length == 0)
+            {
+                throw InferenceException.Unprocessable($"documents[{i}]", $"documents[{i}] is empty: a text of at least 1 character is needed. Leave it out or send a text.");
+            }
+        }
+
+        var scores = await CrossEncodeAsync(model, request, context).ConfigureAwait(false);
+        return new RerankResult([.. scores
+            .Select((score, i) => new RankedDocument(i, score, request.ReturnDocuments ? request.Documents[i] : null))
+            .OrderByDescending(document => document.Score)
+            .Take(request.TopN ?? int.MaxValue)]);
+    }
+
+    private static bool IsCrossEncoder(Model model) =>
+        Head.Of(model) is { Kind: HeadKind.SequenceClassification } head && head.LabelCount(model) == 1;
+
+    private static async Task<double[]> CrossEncodeAsync(Model model, RerankRequest request, RequestContext context)
+    {
+        var pairs = request.Documents
+            .Select((document, i) => (TextInput.Of(request.Query, document, i) with { Field = $"documents[{i}]", PairField = $"documents[{i}]" })
+                .Prepare(model, context, remedy: "shorten the query, which counts with it"))
+            .ToList();
+        var rows = await Task.WhenAll(pairs.Select(pair => TextClassificationTask.LogitsAsync(model, pair.Graph, context))).ConfigureAwait(false);
+        return Array.ConvertAll(rows, logits => Logits.Sigmoid(logits[0]));
+    }
 }

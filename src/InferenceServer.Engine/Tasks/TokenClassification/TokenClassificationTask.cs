@@ -1,8 +1,18 @@
 using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks.TokenClassification;
 
-/// <summary>See <see cref="TokenClassificationRequest"/>.</summary>
+/// <summary>
+/// Labelled parts of texts (named entities) by a token-classification head, equal to the token-classification pipeline of
+/// transformers 4.57, whose aggregation strategies these are.
+/// </summary>
+/// <remarks>
+/// 1. The text becomes one window, or with a stride several that overlap. 2. Each window's logits become probabilities of labels
+/// a token. 3. <see cref="EntityGrouping"/> makes entities of each window. 4. Entities of windows that overlap are merged: the
+/// longer one stays, of equally long ones the likelier.
+/// </remarks>
 public sealed class TokenClassificationTask : IPredictionTask
 {
     /// <inheritdoc/>
@@ -12,8 +22,124 @@ public sealed class TokenClassificationTask : IPredictionTask
     public Type RequestType => typeof(TokenClassificationRequest);
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => false;
+    public bool Supports(Model model) => Head.Of(model) is { Kind: HeadKind.TokenClassification };
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context) => throw new NotImplementedException();
+    public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
+    {
+        var parameters = (TokenClassificationRequest)request;
+        CheckStride(model, parameters);
+        TextInput.RequireAll(request.Inputs, Name, pairs: false, ids: false);
+        var windows = request.Inputs.Select(input => Windows(model, input, parameters.Stride, context)).ToList();
+        return await Task.WhenAll(request.Inputs.Select((input, i) => RunAsync(model, input.Text!, windows[i], parameters, context))).ConfigureAwait(false);
+    }
+
+    private static async Task<PredictionResult> RunAsync(
+        Model model, string text, List<TokenEncoding> windows, TokenClassificationRequest parameters, RequestContext context)
+    {
+        var output = Head.Of(model)!.Output;
+        var scores = await Task.WhenAll(windows.Select(window => model.Queue.RunAsync(
+            new GraphInput(window.Ids, window.TypeIds),
+            [output],
+            row =>
+            {
+                var read = new double[row.Length][];
+                for (var i = 0; i < read.Length; i++)
+                {
+                    read[i] = Logits.Softmax(row[output].At(i));
+                }
+
+                return read;
+            },
+            context))).ConfigureAwait(false);
+
+        var grouping = new EntityGrouping(model, text, parameters.Aggregation);
+        var entities = windows
+            .SelectMany((window, i) => grouping.Entities(window, scores[i]))
+            .Where(entity => !parameters.IgnoreLabels.Contains(entity.Label, StringComparer.Ordinal))
+            .ToList();
+        if (windows.Count > 1)
+        {
+            entities = Merge(entities);
+        }
+
+        var offsets = new TextOffsets(text);
+        return new TokenClassificationResult([.. entities.Select(entity => new Entity(
+            entity.Label,
+            entity.Score,
+            offsets.ToCodePoints(entity.Start),
+            offsets.ToCodePoints(entity.End),
+            text[entity.Start..entity.End],
+            parameters.Aggregation == Aggregation.None ? entity.Index : null))]);
+    }
+
+    private static List<TokenEncoding> Windows(Model model, TextInput input, int? stride, RequestContext context)
+    {
+        if (stride is null)
+        {
+            return [input.Prepare(model, context, remedy: "set parameters.stride and an aggregation, which reads texts of any length").Encoding];
+        }
+
+        var first = input.Prepare(model, context, new Truncation(model.MaxTokens, stride.Value)).Encoding;
+        foreach (var window in first.Overflowing)
+        {
+            context.AddTokens(window.Length);
+        }
+
+        return [first, .. first.Overflowing];
+    }
+
+    private static void CheckStride(Model model, TokenClassificationRequest parameters)
+    {
+        const string field = "parameters.stride";
+        if (parameters.Stride is not { } stride)
+        {
+            return;
+        }
+
+        var room = model.MaxTokens - model.Tokenizer.SpecialTokensToAdd(pair: false);
+        if (stride < 0 || stride >= room)
+        {
+            throw InferenceException.Unprocessable(field, $"{field} is {stride}; it must be from 0 to {room - 1}, less than the tokens of a window. Send such a value, or leave it out.");
+        }
+
+        if (parameters.Aggregation == Aggregation.None)
+        {
+            throw InferenceException.Unprocessable(field, $"{field} needs an aggregation other than none, since windows are merged by entities. Set parameters.aggregation to simple, first, average or max.");
+        }
+    }
+
+    /// <summary>Of entities that overlap the longest stays, of equally long ones the likeliest.</summary>
+    private static List<TokenEntity> Merge(List<TokenEntity> entities)
+    {
+        var merged = new List<TokenEntity>();
+        TokenEntity? last = null;
+        foreach (var entity in entities.OrderBy(e => e.Start))
+        {
+            if (last is null)
+            {
+                last = entity;
+            }
+            else if (last.Start <= entity.Start && entity.Start < last.End)
+            {
+                var (length, before) = (entity.End - entity.Start, last.End - last.Start);
+                if (length > before || (length == before && entity.Score > last.Score))
+                {
+                    last = entity;
+                }
+            }
+            else
+            {
+                merged.Add(last);
+                last = entity;
+            }
+        }
+
+        if (last is not null)
+        {
+            merged.Add(last);
+        }
+
+        return merged;
+    }
 }

@@ -1,10 +1,20 @@
+using System.Text;
 using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Tasks.TextClassification;
 
 namespace InferenceServer.Engine.Tasks.ZeroShot;
 
-/// <summary>See <see cref="ZeroShotRequest"/>.</summary>
+/// <summary>
+/// Labels that the model never saw, by asking a natural-language-inference head whether the text entails a sentence made of each
+/// label (Yin et al. 2019, arXiv:1909.00161), as the zero-shot-classification pipeline of transformers 4.57 does it. The one
+/// difference: the contradiction label is found by its name; the pipeline takes a position, which is wrong for some label orders.
+/// </summary>
 public sealed class ZeroShotTask : IPredictionTask
 {
+    /// <summary>Most labels of a request: each is a run of the model for each input.</summary>
+    private const int MostLabels = 1000;
+
     /// <inheritdoc/>
     public string Name => "zero-shot";
 
@@ -12,8 +22,108 @@ public sealed class ZeroShotTask : IPredictionTask
     public Type RequestType => typeof(ZeroShotRequest);
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => false;
+    public bool Supports(Model model) =>
+        Head.Of(model) is { Kind: HeadKind.SequenceClassification } && model.Manifest.Config.Labels.Count > 1 && Entailment(model) >= 0;
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context) => throw new NotImplementedException();
+    public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
+    {
+        var parameters = (ZeroShotRequest)request;
+        var hypotheses = Hypotheses(parameters);
+        TextInput.RequireAll(request.Inputs, Name, pairs: false, ids: false);
+        var inputs = request.Inputs.SelectMany((input, i) => hypotheses.Select(hypothesis => TextInput.Of(input.Text!, hypothesis, i))).ToList();
+        var prepared = TextInput.PrepareAll(model, inputs, context, Name, pairs: true);
+        var rows = await Task.WhenAll(prepared.Select(input => TextClassificationTask.LogitsAsync(model, input.Graph, context))).ConfigureAwait(false);
+        return [.. rows.Chunk(hypotheses.Length).Select(chunk => new ZeroShotResult(Labels(model, chunk, parameters)))];
+    }
+
+    private static IReadOnlyList<LabelScore> Labels(Model model, float[][] logits, ZeroShotRequest parameters)
+    {
+        var entailment = Entailment(model);
+        var contradiction = Contradiction(model, entailment);
+        var scores = parameters.MultiLabel || logits.Length == 1
+            ? Array.ConvertAll(logits, row => Logits.Softmax([row[contradiction], row[entailment]])[1])
+            : Logits.Softmax(Array.ConvertAll(logits, row => row[entailment]));
+        return [.. scores.Select((score, i) => new LabelScore(parameters.CandidateLabels[i], score)).OrderByDescending(label => label.Score)];
+    }
+
+    private static int Entailment(Model model) => LabelThatStarts(model, "entail");
+
+    private static int Contradiction(Model model, int entailment) =>
+        LabelThatStarts(model, "contra") is var named and >= 0 ? named
+        : LabelThatStarts(model, "not") is var negated and >= 0 ? negated
+        : entailment == 0 ? model.Manifest.Config.Labels.Count - 1 : 0;
+
+    private static int LabelThatStarts(Model model, string start)
+    {
+        var labels = model.Manifest.Config.Labels;
+        for (var i = 0; i < labels.Count; i++)
+        {
+            if (labels[i].StartsWith(start, StringComparison.OrdinalIgnoreCase))
+            {
+                return i;
+            }
+        }
+
+        return -1;
+    }
+
+    private static string[] Hypotheses(ZeroShotRequest parameters)
+    {
+        const string labels = "parameters.candidate_labels";
+        if (parameters.CandidateLabels.Count == 0)
+        {
+            throw InferenceException.Unprocessable(labels, $"{labels} is empty: at least 1 label is needed. Send a list of labels.");
+        }
+
+        if (parameters.CandidateLabels.Count > MostLabels)
+        {
+            throw InferenceException.Unprocessable(labels, $"{labels} has {parameters.CandidateLabels.Count} labels; at most {MostLabels} are taken. Send fewer, or several requests.");
+        }
+
+        for (var i = 0; i < parameters.CandidateLabels.Count; i++)
+        {
+            if (string.IsNullOrWhiteSpace(parameters.CandidateLabels[i]))
+            {
+                throw InferenceException.Unprocessable($"{labels}[{i}]", $"{labels}[{i}] is empty: a label has at least 1 character. Leave it out or name it.");
+            }
+        }
+
+        return [.. parameters.CandidateLabels.Select(label => Fill(parameters.HypothesisTemplate, label))];
+    }
+
+    /// <summary>Puts the label for <c>{}</c> or <c>{0}</c>; doubled braces stand for themselves (Python's str.format).</summary>
+    private static string Fill(string template, string label)
+    {
+        var text = new StringBuilder();
+        var places = 0;
+        for (var i = 0; i < template.Length; i++)
+        {
+            var rest = template.AsSpan(i);
+            if (rest.StartsWith("{}") || rest.StartsWith("{0}"))
+            {
+                text.Append(label);
+                places++;
+                i += rest[1] == '}' ? 1 : 2;
+            }
+            else if (rest.StartsWith("{{") || rest.StartsWith("}}"))
+            {
+                text.Append(template[i++]);
+            }
+            else if (template[i] is '{' or '}')
+            {
+                places = 0;
+                break;
+            }
+            else
+            {
+                text.Append(template[i]);
+            }
+        }
+
+        const string field = "parameters.hypothesis_template";
+        return places > 0
+            ? text.ToString()
+            : throw InferenceException.Unprocessable(field, $"{field} must have {{}} where the label goes, and no other braces. Send for example 'This example is {{}}.'.");
+    }
 }

@@ -1,0 +1,32 @@
+using InferenceServer.Engine.Diagnostics;
+
+namespace InferenceServer.Engine.Tasks;
+
+/// <summary>Checks of request fields that several tasks share.</summary>
+internal static class Parameter
+{
+    /// <summary>Most candidates, labels or tokens that one answer lists: beyond it a body is too large to be of use.</summary>
+    private const long MostListed = 1_000_000;
+
+    /// <summary>The field is at least <paramref name="least"/>.</summary>
+    /// <exception cref="InferenceException">It is not.</exception>
+    public static void AtLeast(string field, int value, int least)
+    {
+        if (value < least)
+        {
+            throw InferenceException.Unprocessable(field, $"{field} is {value}; it must be at least {least}. Send {least} or more, or leave it out.");
+        }
+    }
+
+    /// <summary>The answer lists at most a million things.</summary>
+    /// <exception cref="InferenceException">It would list more.</exception>
+    public static void Listed(string field, int value, long places, long things)
+    {
+        if (Math.Min(value, things) * places > MostListed)
+        {
+            throw InferenceException.Unprocessable(
+                field,
+                $"{field} is {value} for {places} places: an answer lists at most {MostListed} candidates in all. Send a {field} of at most {Math.Max(1, MostListed / places)}, or fewer inputs.");
+        }
+    }
+}
