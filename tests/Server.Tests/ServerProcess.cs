@@ -43,6 +43,16 @@ public sealed partial class ServerProcess : IAsyncDisposable
     /// <summary>Exit code, once it ended.</summary>
     public int ExitCode => process.ExitCode;
 
+    /// <summary>Processor time used so far.</summary>
+    public TimeSpan ProcessorTime
+    {
+        get
+        {
+            process.Refresh();
+            return process.TotalProcessorTime;
+        }
+    }
+
     /// <summary>Starts the server and waits until it is ready.</summary>
     public static async Task<ServerProcess> StartAsync(
         string models, IReadOnlyDictionary<string, string?>? environment = null, IEnumerable<string>? arguments = null, string? program = null, string? folder = null, bool ready = true)
@@ -66,12 +76,30 @@ public sealed partial class ServerProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Executes a program as it is, waits until it is ready at <paramref name="address"/>.</summary>
+    public static async Task<ServerProcess> ExecuteAsync(IEnumerable<string> command, IReadOnlyDictionary<string, string?> environment, string folder, Uri address)
+    {
+        var words = command.ToArray();
+        var server = Spawn(words[1..], environment, words[0], folder);
+        _ = server.listening.Task.ContinueWith(t => t.Exception, TaskScheduler.Default);
+        server.Client = new HttpClient { BaseAddress = address };
+        try
+        {
+            await server.ReadyAsync();
+            return server;
+        }
+        catch
+        {
+            await server.DisposeAsync();
+            throw;
+        }
+    }
+
     /// <summary>Runs the program to its end: exit code and everything it wrote.</summary>
     public static async Task<(int ExitCode, string Output)> RunAsync(
         IEnumerable<string> arguments, IReadOnlyDictionary<string, string?>? environment = null, string? folder = null)
     {
         await using var server = Spawn([.. arguments], environment, null, folder);
-        _ = server.listening.Task.Exception; // the end is what is waited for
         _ = server.listening.Task.ContinueWith(t => t.Exception, TaskScheduler.Default);
         await server.EndedAsync();
         return (server.ExitCode, server.Log);
@@ -83,15 +111,25 @@ public sealed partial class ServerProcess : IAsyncDisposable
         var start = Stopwatch.GetTimestamp();
         while (true)
         {
-            using var answer = await Client.GetAsync("/health/ready");
-            if (answer.StatusCode == HttpStatusCode.OK)
+            var body = "";
+            try
             {
-                return;
+                using var answer = await Client.GetAsync("/health/ready");
+                if (answer.StatusCode == HttpStatusCode.OK)
+                {
+                    return;
+                }
+
+                body = await answer.Content.ReadAsStringAsync();
+            }
+            catch (HttpRequestException) when (!process.HasExited)
+            {
+                // It does not listen yet.
             }
 
             if (Stopwatch.GetElapsedTime(start) > StartLimit)
             {
-                throw new TimeoutException($"Not ready after {StartLimit.TotalSeconds} s: {await answer.Content.ReadAsStringAsync()}\n{Log}");
+                throw new TimeoutException($"Not ready after {StartLimit.TotalSeconds} s: {body}\n{Log}");
             }
 
             await Task.Delay(20);

@@ -3,6 +3,13 @@ namespace InferenceServer.Server.Tests;
 /// <summary>A server on the demo models, one for all tests that only ask it.</summary>
 public sealed class DemoServer : IAsyncLifetime
 {
+    /// <summary>Limits small enough to be passed by a test.</summary>
+    public static readonly IReadOnlyDictionary<string, string?> Limits = new Dictionary<string, string?>
+    {
+        ["Limits__MaxBodyBytes"] = "1048576",
+        ["Limits__MaxAnswerBytes"] = "4194304",
+    };
+
     /// <summary>The process.</summary>
     public ServerProcess Process { get; private set; } = null!;
 
@@ -10,7 +17,7 @@ public sealed class DemoServer : IAsyncLifetime
     public HttpClient Client => Process.Client;
 
     /// <inheritdoc/>
-    public async ValueTask InitializeAsync() => Process = await ServerProcess.StartAsync(Repository.Models);
+    public async ValueTask InitializeAsync() => Process = await ServerProcess.StartAsync(Repository.Models, Limits);
 
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => Process.DisposeAsync();
