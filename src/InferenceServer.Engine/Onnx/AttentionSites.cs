@@ -7,7 +7,11 @@ namespace InferenceServer.Engine.Onnx;
 /// <param name="Tensor">The tensor to expose; empty for a fused operator without such an output.</param>
 /// <param name="Rank">Axes of the tensor, or null when the file does not say.</param>
 /// <param name="Value">What the probabilities are multiplied with.</param>
-internal sealed record AttentionSite(OnnxNode Node, string Tensor, int? Rank, string Value);
+internal sealed record AttentionSite(OnnxNode Node, string Tensor, int? Rank, string Value)
+{
+    /// <summary>The masked scores that go into the Softmax.</summary>
+    public string Scores => Node.Input(0);
+}
 
 /// <summary>
 /// Finds attention by what the graph computes, never by names: a Softmax over the last axis whose result, possibly after
