@@ -17,7 +17,7 @@ internal sealed class AttentionKinds
         var isDecoder = index.FedInputs.Any(IsCache)
             || sites.Any(IsCross)
             || sites.Any(site => GivesCache(site.Value))
-            || sites.Take(1).Any(site => CausalMask.IsBefore(model, index, site.Scores))
+            || sites.Take(1).Any(site => site.IsCausal || CausalMask.IsBefore(model, index, site.Mask))
             || config.IsDecoder;
         self = isDecoder ? AttentionKind.Decoder : AttentionKind.Encoder;
     }
