@@ -131,7 +131,7 @@ internal static class SentenceReader
         }
 
         var known = Poolings.Select(p => p.Flag).ToHashSet(StringComparer.Ordinal);
-        if (config.EnumerateObject().FirstOrDefault(p => p.Name.StartsWith("pooling_mode_", StringComparison.Ordinal) && p.Value.ValueKind == JsonValueKind.True && !known.Contains(p.Name)).Name is { } unknown)
+        if (config.EnumerateObject().Where(p => p.Name.StartsWith("pooling_mode_", StringComparison.Ordinal) && p.Value.ValueKind == JsonValueKind.True).Select(p => p.Name).FirstOrDefault(p => !known.Contains(p)) is { } unknown)
         {
             throw new ModelLoadException($"{file}: $.{unknown} asks for a pooling that is not supported. Supported are {string.Join(", ", Poolings.Select(p => p.Flag))}.");
         }

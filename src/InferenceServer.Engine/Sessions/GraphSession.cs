@@ -22,14 +22,12 @@ internal sealed class GraphSession : IGraphRunner, IDisposable
     private readonly IReadOnlyList<InputBinding> inputs;
     private readonly string[] inputNames;
     private readonly Dictionary<string, int[]> outputs;
-    private readonly int padId;
     private readonly int? fixedBatch;
 
-    private GraphSession(InferenceSession session, IReadOnlyList<InputBinding> inputs, GraphSummary summary, int padId)
+    private GraphSession(InferenceSession session, IReadOnlyList<InputBinding> inputs, GraphSummary summary)
     {
         this.session = session;
         this.inputs = inputs;
-        this.padId = padId;
         inputNames = [.. inputs.Select(i => i.Name)];
         outputs = session.OutputMetadata.ToDictionary(o => o.Key, o => o.Value.IsTensor ? o.Value.Dimensions : []);
 
@@ -42,7 +40,10 @@ internal sealed class GraphSession : IGraphRunner, IDisposable
     }
 
     /// <summary>What a batch may be, by what the graph declares.</summary>
-    public BatchRules Rules { get; }
+    public BatchRules Rules { get; private set; }
+
+    /// <summary>The id that stands on padded positions; set before the first batch.</summary>
+    public int PadId { get; set; }
 
     /// <summary>True when the graph is told which positions are padding.</summary>
     public bool HasMask { get; }
@@ -57,7 +58,7 @@ internal sealed class GraphSession : IGraphRunner, IDisposable
     /// Loads a graph: <paramref name="model"/> where its bytes were edited (external data is still found beside the file), else the file.
     /// </summary>
     /// <exception cref="ModelLoadException">The file is damaged, or its inputs cannot be fed.</exception>
-    public static GraphSession Load(GraphSummary summary, byte[]? model, ModelConfig? config, int padId, ExecutionDevice device)
+    public static GraphSession Load(GraphSummary summary, byte[]? model, ModelConfig? config, ExecutionDevice device)
     {
         var file = Path.GetFileName(summary.File);
         InferenceSession session;
@@ -81,7 +82,7 @@ internal sealed class GraphSession : IGraphRunner, IDisposable
 
         try
         {
-            return new GraphSession(session, InputBinding.BindAll(file, session.InputMetadata, config), summary, padId);
+            return new GraphSession(session, InputBinding.BindAll(file, session.InputMetadata, config), summary);
         }
         catch
         {
@@ -89,6 +90,12 @@ internal sealed class GraphSession : IGraphRunner, IDisposable
             throw;
         }
     }
+
+    /// <summary>From now on every sequence runs alone; called before the first batch.</summary>
+    public void RunAlone() => Rules = Rules with { MaxSequences = 1 };
+
+    /// <summary>What ONNX Runtime said about a failed run, for the person who looks after the model.</summary>
+    public string Explain(InferenceException failure) => failure.InnerException is { } inner ? NativeMessage.Short(inner) : failure.Message.TrimEnd('.');
 
     /// <inheritdoc/>
     public bool HasOutput(string name) => outputs.ContainsKey(name);
@@ -129,7 +136,7 @@ internal sealed class GraphSession : IGraphRunner, IDisposable
             length = fixedLength;
         }
 
-        var batch = new Batch(rows, fixedBatch ?? rows.Count, length, padId);
+        var batch = new Batch(rows, fixedBatch ?? rows.Count, length, PadId);
         using var options = new RunOptions();
         var tensors = new List<OrtValue>(inputs.Count);
         var buffers = new Buffers();

@@ -118,7 +118,7 @@ public sealed record TextInput
 
     private PreparedInput PrepareText(Model model, string text, RequestContext context, Truncation? truncation)
     {
-        if (string.IsNullOrEmpty(text))
+        if (text.Length == 0)
         {
             throw InferenceException.Unprocessable(Field, $"{Field} is empty: a text of at least 1 character is needed. Leave it out or send a text.");
         }
