@@ -1,2 +1,39 @@
-var app = WebApplication.CreateBuilder(args).Build();
-app.Run();
+// The server, read top to bottom. Each line leads to its own file.
+using InferenceServer.Endpoints;
+using InferenceServer.Hosting;
+
+return await CommandLine.RunAsync(args, serve: ServeAsync, inspect: Inspection.Print);
+
+static async Task<int> ServeAsync(string[] args)
+{
+    ServerLog.Start();
+    var builder = ServerHost.CreateBuilder(args);
+    if (builder.ReadSettings() is not { } settings)
+    {
+        return 1;
+    }
+
+    builder.AddServerLog(settings.Logging);
+    builder.AddLimits(settings.Limits, settings.Shutdown);
+    builder.AddModels(settings.Loading);
+    builder.AddOpenApi();
+
+    var app = builder.Build();
+    app.UseMiddleware<RequestLog>();
+    app.UseMiddleware<SecurityHeaders>();
+    app.UseMiddleware<ProblemWriter>();
+    app.UseStartPage();
+    app.UseOpenApi();
+    app.UseRouting();
+
+    app.MapModels();
+    app.MapEmbeddings();
+    app.MapPredictions();
+    app.MapAttention();
+    app.MapTokenize();
+    app.MapDetokenize();
+    app.MapRerank();
+    app.MapSimilarity();
+    app.MapHealth();
+    return await app.RunToEndAsync(settings.Logging);
+}

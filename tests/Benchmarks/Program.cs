@@ -1,1 +1,15 @@
-System.Console.WriteLine("Benchmarks: tokenizers | server");
+using InferenceServer.Benchmarks;
+
+return args switch
+{
+    [] or ["server", ..] => await ServerBenchmark.RunAsync(args.Length > 1 ? args[1..] : []),
+    _ => Usage(),
+};
+
+static int Usage()
+{
+    Console.Error.WriteLine("""
+        dotnet run -c Release --project tests/Benchmarks [-- server [rounds]]    the server over HTTP beside raw ONNX Runtime
+        """);
+    return 2;
+}

@@ -1,3 +1,5 @@
+using InferenceServer.Engine.Diagnostics;
+
 namespace InferenceServer.Engine.Batching;
 
 /// <summary>One request's way through the server: its cancellation, its deadline, and what it cost.</summary>
@@ -11,6 +13,9 @@ public sealed class RequestContext(CancellationToken cancellation = default)
 
     /// <summary>Fires when the client has gone or the deadline has passed.</summary>
     public CancellationToken Cancellation { get; } = cancellation;
+
+    /// <summary>Most tokens that the request may bring, all inputs together.</summary>
+    public long MaxTokens { get; init; } = long.MaxValue;
 
     /// <summary>Tokens of all inputs, special tokens included, padding not.</summary>
     public long Tokens => Interlocked.Read(ref tokens);
@@ -28,7 +33,14 @@ public sealed class RequestContext(CancellationToken cancellation = default)
     public TimeSpan Inference => new(Interlocked.Read(ref inferenceTicks));
 
     /// <summary>Counts tokens.</summary>
-    public void AddTokens(int count) => Interlocked.Add(ref tokens, count);
+    /// <exception cref="InferenceException">They are more than <see cref="MaxTokens"/>.</exception>
+    public void AddTokens(int count)
+    {
+        if (Interlocked.Add(ref tokens, count) > MaxTokens)
+        {
+            throw InferenceException.Unprocessable("inputs", $"The inputs have more than {MaxTokens} tokens together, the most of one request (setting Limits:MaxTokens). Send several requests.");
+        }
+    }
 
     /// <summary>Counts time spent in tokenisation.</summary>
     public void AddTokenize(TimeSpan elapsed) => Interlocked.Add(ref tokenizeTicks, elapsed.Ticks);

@@ -16,7 +16,8 @@ internal sealed class AttentionKinds
         tokenInputs = TokenInputs(index);
         var isDecoder = index.FedInputs.Any(IsCache)
             || sites.Any(IsCross)
-            || CausalMask.IsIn(model, index, sites)
+            || sites.Any(site => GivesCache(site.Value))
+            || sites.Take(1).Any(site => site.IsCausal || CausalMask.IsBefore(model, index, site.Mask))
             || config.IsDecoder;
         self = isDecoder ? AttentionKind.Decoder : AttentionKind.Encoder;
     }
@@ -26,6 +27,29 @@ internal sealed class AttentionKinds
     /// <summary>A cache of keys or values: floats <c>[batch, heads, past, head]</c> that a caller feeds.</summary>
     private static bool IsCache(GraphTensor input) =>
         input.Type is ElementType.Float or ElementType.Float16 or ElementType.BFloat16 && input.Shape is { Count: 4 or 5 };
+
+    /// <summary>True when the values are an output of the graph, or are a few steps that move no number apart from one: a cache for the next token.</summary>
+    private bool GivesCache(string value)
+    {
+        var outputs = index.Graph.Outputs.Where(o => o.Shape is null or { Count: 4 or 5 }).Select(o => o.Name).ToHashSet(StringComparer.Ordinal);
+        var tensor = value;
+        for (var hops = 0; hops < 16 && outputs.Count > 0; hops++)
+        {
+            if (outputs.Contains(tensor))
+            {
+                return true;
+            }
+
+            if (index.Producer(tensor) is not { OpType: "Reshape" or "Transpose" or "Expand" or "Unsqueeze" or "Squeeze" or "Concat" or "Cast" or "Identity" or "Mul" or "Where" } node)
+            {
+                return false;
+            }
+
+            tensor = node.OpType == "Where" || (node.OpType == "Concat" && node.Inputs.Count == 2) ? node.Input(1) : node.Input(0);
+        }
+
+        return false;
+    }
 
     /// <summary>Cross attention: its values do not depend on the tokens of this graph, but on what another graph made of other tokens.</summary>
     private bool IsCross(AttentionSite site) => tokenInputs.Count > 0 && !FromTokens(site.Value);

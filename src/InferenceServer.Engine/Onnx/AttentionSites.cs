@@ -4,10 +4,12 @@ namespace InferenceServer.Engine.Onnx;
 
 /// <summary>A place of the graph where attention probabilities can be read.</summary>
 /// <param name="Node">The Softmax, or the fused operator.</param>
-/// <param name="Tensor">The tensor to expose; empty for a fused operator without such an output.</param>
+/// <param name="Tensor">The tensor to expose; for a fused operator the result it has in the file.</param>
 /// <param name="Rank">Axes of the tensor, or null when the file does not say.</param>
 /// <param name="Value">What the probabilities are multiplied with.</param>
-internal sealed record AttentionSite(OnnxNode Node, string Tensor, int? Rank, string Value);
+/// <param name="Mask">The masked scores, or the mask that a fused operator takes; empty when there is none.</param>
+/// <param name="IsCausal">True when the operator itself is causal.</param>
+internal sealed record AttentionSite(OnnxNode Node, string Tensor, int? Rank, string Value, string Mask, bool IsCausal = false);
 
 /// <summary>
 /// Finds attention by what the graph computes, never by names: a Softmax over the last axis whose result, possibly after
@@ -21,13 +23,16 @@ internal static class AttentionSites
 
     private static readonly HashSet<string> Products = ["MatMul", "MatMulInteger", "FusedMatMul", "QLinearMatMul", "MatMulIntegerToFloat"];
 
-    /// <summary>Softmax sites of a graph, in the order of computation.</summary>
+    /// <summary>Sites of a graph, in the order of computation.</summary>
     public static List<AttentionSite> Find(GraphIndex index, long opset)
     {
         var sites = new List<AttentionSite>();
         foreach (var node in InOrder(index))
         {
-            if (node.OpType == "Softmax" && node.IsStandard && IsOverLastAxis(index, node, opset) && Walk(index, node) is { } site)
+            var site = node.OpType == "Softmax" && node.IsStandard
+                ? IsOverLastAxis(index, node, opset) ? Walk(index, node) : null
+                : FusedAttention.Site(index, node);
+            if (site is not null)
             {
                 sites.Add(site);
             }
@@ -120,7 +125,7 @@ internal static class AttentionSites
         }
 
         return four is null
-            ? new AttentionSite(softmax, last!, index.Rank(last!), value)
-            : new AttentionSite(softmax, four, 4, value);
+            ? new AttentionSite(softmax, last!, index.Rank(last!), value, softmax.Input(0))
+            : new AttentionSite(softmax, four, 4, value, softmax.Input(0));
     }
 }

@@ -5,19 +5,13 @@ namespace InferenceServer.Engine.Onnx;
 /// <summary>Turns the places where attention is computed into outputs <c>[batch, heads, query, key]</c>, and says whose attention each is.</summary>
 internal static class AttentionTaps
 {
-    private static readonly HashSet<string> Fused =
-    [
-        "Attention", "MultiHeadAttention", "GroupQueryAttention", "DecoderMaskedMultiHeadAttention", "DecoderMaskedSelfAttention", "PackedAttention",
-        "PackedMultiHeadAttention", "QAttention", "QOrderedAttention", "SparseAttention", "LongformerAttention", "PagedAttention", "LinearAttention", "DecoderAttention",
-    ];
-
     public static IReadOnlyList<AttentionTap> Add(OnnxModel model, GraphIndex index, ModelConfig config, GraphEdit edit, out string? unavailable)
     {
         var sites = AttentionSites.Find(index, model.Opsets.GetValueOrDefault(""));
         unavailable = null;
         if (sites.Count == 0)
         {
-            unavailable = WhyNone(model);
+            unavailable = WhyNone(model, index);
             return [];
         }
 
@@ -28,7 +22,7 @@ internal static class AttentionTaps
         {
             var kind = kinds.Of(site);
             var heads = kind == AttentionKind.Encoder ? config.Heads : config.DecoderHeads ?? config.Heads;
-            if (Expose(site, heads, edit) is not { } output)
+            if ((FusedAttention.IsFused(site.Node) ? FusedAttention.Expose(model, index, site.Node, edit) : Expose(site, heads, edit)) is not { } output)
             {
                 unavailable = $"The probabilities of tensor {site.Tensor} are [batch * heads, query, key] and config.json does not say how many heads there are. Add num_attention_heads to config.json.";
                 return [];
@@ -68,11 +62,11 @@ internal static class AttentionTaps
         return name;
     }
 
-    private static string WhyNone(OnnxModel model)
+    private static string WhyNone(OnnxModel model, GraphIndex index)
     {
-        if (model.Graph.Nodes.Find(n => Fused.Contains(n.OpType)) is { } fused)
+        if (model.Graph.Nodes.Find(n => FusedAttention.IsFused(n)) is { } fused)
         {
-            return $"Attention is inside the fused operator {fused.Operator}, which keeps its probabilities to itself. Use a file that was not run through a graph optimizer, or export the model with attn_implementation=eager.";
+            return FusedAttention.WhyNot(index, fused);
         }
 
         if (model.Graph.Nodes.SelectMany(n => n.Attributes).SelectMany(a => a.Graphs).Any(g => AttentionSites.Find(new GraphIndex(g), model.Opsets.GetValueOrDefault("")).Count > 0))

@@ -9,6 +9,7 @@ internal sealed class GraphEdit(OnnxModel model)
 {
     private readonly List<byte[]> nodes = [];
     private readonly List<byte[]> initializers = [];
+    private readonly List<byte[]> values = [];
     private readonly List<string> outputs = [];
     private readonly SortedList<long, (long End, List<byte[]> Nodes)> replaced = [];
     private readonly Dictionary<string, long> opsets = new(StringComparer.Ordinal);
@@ -18,6 +19,10 @@ internal sealed class GraphEdit(OnnxModel model)
     public void AddNode(byte[] node) => nodes.Add(node);
 
     public void AddInitializer(byte[] tensor) => initializers.Add(tensor);
+
+    /// <summary>Declares the element type of a tensor, for an operator whose type ONNX Runtime does not infer.</summary>
+    public void DeclareType(string tensor, int type) =>
+        values.Add(new ProtoWriter().Text(1, tensor).Bytes(2, new ProtoWriter().Bytes(1, new ProtoWriter().Integer(1, type).ToArray()).ToArray()).ToArray());
 
     /// <summary>Makes a tensor an output of the graph; its type is left to ONNX Runtime's inference.</summary>
     public void AddOutput(string name)
@@ -37,6 +42,34 @@ internal sealed class GraphEdit(OnnxModel model)
         }
     }
 
+    /// <summary>The node with other outputs and with attributes that are added or replaced; all else stays as the file has it.</summary>
+    public byte[] Rewrite(OnnxNode node, IReadOnlyList<string> outputsOfNode, params (string Name, byte[] Attribute)[] attributes)
+    {
+        using var reader = new WireReader(model.FilePath);
+        var result = new ProtoWriter();
+        foreach (var field in reader.Fields(node.ContentStart, node.End))
+        {
+            var replacedField = field.Number == 2
+                || (field.Number == 5 && reader.Fields(field).Any(f => f.Number == 1 && attributes.Any(a => a.Name == reader.Text(f))));
+            if (!replacedField)
+            {
+                result.Raw(reader.Bytes(field.TagStart, checked((int)(field.End - field.TagStart))));
+            }
+        }
+
+        foreach (var output in outputsOfNode)
+        {
+            result.Text(2, output);
+        }
+
+        foreach (var (_, attribute) in attributes)
+        {
+            result.Bytes(5, attribute);
+        }
+
+        return result.ToArray();
+    }
+
     /// <summary>Puts other nodes in the place of one.</summary>
     public void Replace(OnnxNode node, params byte[][] by) => replaced[node.Start] = (node.End, [.. by]);
 
@@ -46,6 +79,7 @@ internal sealed class GraphEdit(OnnxModel model)
         var graph = new ProtoWriter();
         nodes.ForEach(node => graph.Bytes(1, node));
         initializers.ForEach(tensor => graph.Bytes(5, tensor));
+        values.ForEach(value => graph.Bytes(13, value));
         outputs.ForEach(output => graph.Bytes(12, new ProtoWriter().Text(1, output).ToArray()));
         var appendix = new ProtoWriter().Bytes(7, graph.ToArray());
         foreach (var (domain, version) in opsets)

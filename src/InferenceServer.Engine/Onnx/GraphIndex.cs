@@ -123,10 +123,38 @@ internal sealed class GraphIndex
     /// <summary>Number of axes of a tensor, declared by the file or inferred; null when neither says.</summary>
     public int? Rank(string tensor) => Rank(tensor, 0);
 
-    /// <summary>Element type that the file declares.</summary>
-    public ElementType Type(string tensor) => declared.GetValueOrDefault(tensor)?.Type ?? ElementType.Unknown;
+    /// <summary>Type of a float tensor as ONNX numbers it (1 float, 10 float16, 16 bfloat16), declared or followed to a weight or a Cast; float when nothing says.</summary>
+    public int FloatType(string tensor)
+    {
+        const int none = 1;
+        for (var hops = 0; hops < 64; hops++)
+        {
+            var type = declared.GetValueOrDefault(tensor)?.Type switch
+            {
+                ElementType.Float => 1,
+                ElementType.Float16 => 10,
+                ElementType.BFloat16 => 16,
+                _ => Constant(tensor)?.DataType ?? 0,
+            };
+            if (type is 1 or 10 or 16)
+            {
+                return type;
+            }
 
-    public IReadOnlyList<string>? Shape(string tensor) => declared.GetValueOrDefault(tensor)?.Shape;
+            switch (Producer(tensor))
+            {
+                case { OpType: "Cast" } node:
+                    return (int)(node.Attribute("to")?.Integer ?? none);
+                case { Inputs.Count: > 0 } node:
+                    tensor = node.Inputs.FirstOrDefault(i => Constant(i)?.DataType is 1 or 10 or 16) ?? node.Input(0);
+                    break;
+                default:
+                    return none;
+            }
+        }
+
+        return none;
+    }
 
     private int? Rank(string tensor, int depth)
     {

@@ -42,6 +42,7 @@ internal sealed class OnnxNode
     public readonly List<string> Outputs = [];
     public readonly List<OnnxAttribute> Attributes = [];
     public long Start;
+    public long ContentStart;
     public long End;
 
     public bool IsStandard => Domain is "" or "ai.onnx";
@@ -228,7 +229,7 @@ internal sealed class OnnxModel
     private OnnxNode ReadNode(WireField message, int depth)
     {
         Count();
-        var node = new OnnxNode { Start = message.TagStart, End = message.End };
+        var node = new OnnxNode { Start = message.TagStart, ContentStart = message.Start, End = message.End };
         foreach (var field in reader.Fields(message))
         {
             switch (field.Number)

@@ -26,6 +26,13 @@ internal sealed class ProtoWriter
         return this;
     }
 
+    /// <summary>Bytes that are a field already.</summary>
+    public ProtoWriter Raw(ReadOnlySpan<byte> field)
+    {
+        bytes.Write(field);
+        return this;
+    }
+
     /// <summary>The tag and length of a length-delimited field whose value follows.</summary>
     public ProtoWriter Header(int field, long length)
     {
@@ -71,6 +78,18 @@ internal sealed class ProtoWriter
 
     /// <summary>AttributeProto of a float.</summary>
     public static byte[] Attribute(string name, float value) => new ProtoWriter().Text(1, name).Float(2, value).Integer(20, 1).ToArray();
+
+    /// <summary>AttributeProto of integers.</summary>
+    public static byte[] Attribute(string name, IEnumerable<long> values)
+    {
+        var attribute = new ProtoWriter().Text(1, name);
+        foreach (var value in values)
+        {
+            attribute.Integer(8, value);
+        }
+
+        return attribute.Integer(20, 7).ToArray();
+    }
 
     /// <summary>TensorProto of int64 with one axis.</summary>
     public static byte[] Integers(string name, params long[] values)

@@ -11,6 +11,9 @@ public interface ITask
 
     /// <summary>Whether the model can do it: read from its config, its tokenizer and its graph's outputs, never from its name.</summary>
     bool Supports(Model model);
+
+    /// <summary>Why the model lacks the task and what helps, where that is known; else null.</summary>
+    string? WhyNot(Model model) => null;
 }
 
 /// <summary>A task of the predictions endpoint: the same shape of call for every head.</summary>

@@ -57,10 +57,10 @@ public static class TaskCatalogue
         where T : ITask
     {
         var task = All.OfType<T>().First();
-        return task.Supports(model) ? task : throw Lacks(model, task.Name, "model");
+        return task.Supports(model) ? task : throw Lacks(model, task.Name, "model", task.WhyNot(model));
     }
 
-    private static InferenceException Lacks(Model model, string name, string field) => InferenceException.Unprocessable(
+    private static InferenceException Lacks(Model model, string name, string field, string? why = null) => InferenceException.Unprocessable(
         field,
-        $"The model {model.Manifest.Id} has no task {name}. It has: {string.Join(", ", NamesOf(model))}.");
+        $"The model {model.Manifest.Id} has no task {name}{(why is null ? "" : $" ({why.TrimEnd('.')})")}. It has: {string.Join(", ", NamesOf(model))}.");
 }

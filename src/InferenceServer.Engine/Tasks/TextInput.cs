@@ -118,7 +118,7 @@ public sealed record TextInput
 
     private PreparedInput PrepareText(Model model, string text, RequestContext context, Truncation? truncation)
     {
-        if (text.Length == 0)
+        if (string.IsNullOrEmpty(text))
         {
             throw InferenceException.Unprocessable(Field, $"{Field} is empty: a text of at least 1 character is needed. Leave it out or send a text.");
         }

@@ -1,8 +1,15 @@
+using System.Numerics.Tensors;
 using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Diagnostics;
 
 namespace InferenceServer.Engine.Tasks.Attention;
 
-/// <summary>Attention probabilities of one sequence.</summary>
+/// <summary>Attention probabilities of one sequence, of the layers and heads that are asked for.</summary>
+/// <remarks>
+/// 1. What is asked is checked against what the graph offers. 2. The text becomes tokens and units (tokens or words). 3. Queries and keys are selected.
+/// 4. The size of the answer is estimated, and refused before the model runs. 5. The row reader copies the wanted blocks alone, putting heads and layers together on
+/// the way. 6. Rollout or flow; words; renormalize, top_k, threshold. 7. The format.
+/// </remarks>
 public sealed class AttentionTask : ITask
 {
     /// <inheritdoc/>
@@ -11,7 +18,103 @@ public sealed class AttentionTask : ITask
     /// <inheritdoc/>
     public bool Supports(Model model) => model.Graph.Attention.Count > 0;
 
-    /// <summary>Runs the task.</summary>
-    /// <exception cref="Diagnostics.InferenceException">The request cannot be served; the message names the field, the limit and the remedy.</exception>
-    public Task<AttentionResult> RunAsync(Model model, AttentionRequest request, RequestContext context) => throw new NotImplementedException();
+    /// <inheritdoc/>
+    public string? WhyNot(Model model) => model.Graph.AttentionUnavailable;
+
+    /// <summary>Reads the probabilities.</summary>
+    /// <exception cref="InferenceException">The model offers no such attention, a selector is out of range, the answer would be too large, or the queue refused.</exception>
+    public async Task<AttentionResult> RunAsync(Model model, AttentionRequest request, RequestContext context)
+    {
+        var selection = AttentionSelection.Of(model, request);
+        var input = InputOf(request).Prepare(model, context);
+        var sequence = AttentionSequence.Of(model.Tokenizer, input, request.Merge);
+        var (queries, keys) = selection.Units(request, sequence);
+        selection.CheckSize(request, sequence, queries, keys);
+
+        var plan = new AttentionReading(selection, request.Aggregate, sequence, queries, keys, request.Statistics);
+        var outputs = selection.Taps.Select(tap => tap.Output).ToArray();
+        await model.Queue.RunAsync(input.Graph, outputs, row => plan.Read(row), context);
+        var values = plan.NeedsPaths ? await Task.Run(() => plan.Paths(context.Cancellation), context.Cancellation) : plan.Values();
+        var shape = selection.Shape(request.Aggregate, queries.Length, keys.Length);
+        Sharpen(values, keys.Length, request);
+
+        var result = new AttentionResult
+        {
+            Kind = selection.Kind,
+            Axes = selection.Axes(request.Aggregate),
+            Shape = shape,
+            DataType = AttentionFormats.DataTypeOf(request.Format),
+            Layers = selection.Layers,
+            Heads = selection.Heads,
+            Tokens = Array.ConvertAll(queries, unit => sequence.Units[unit]),
+            KeyTokens = queries.AsSpan().SequenceEqual(keys) ? null : Array.ConvertAll(keys, unit => sequence.Units[unit]),
+            Values = values,
+            Format = request.Format,
+            Statistics = request.Statistics ? plan.Statistics : null,
+            Provenance = new AttentionProvenance(
+                [.. selection.Taps.Select(tap => tap.Tensor)],
+                Path.GetRelativePath(model.Manifest.Folder, model.Graph.File).Replace('\\', '/'),
+                model.Sha256.Value),
+            TokenCount = input.Length,
+        };
+        return result with { Payload = AttentionFormats.Encode(result) };
+    }
+
+    private static TextInput InputOf(AttentionRequest request)
+    {
+        if (request.Text is null == request.InputIds is null)
+        {
+            throw InferenceException.Unprocessable("text", request.Text is null ? "text is missing: send text or input_ids." : "text and input_ids exclude each other: send one of them.");
+        }
+
+        if (request.InputIds is { } ids)
+        {
+            return request.TextPair is null
+                ? TextInput.OfIds(ids) with { Field = "input_ids" }
+                : throw InferenceException.Unprocessable("text_pair", "text_pair goes with text, and input_ids already is the whole sequence: leave text_pair out, or send text.");
+        }
+
+        return TextInput.Of(request.Text!, request.TextPair) with { Field = "text", PairField = "text_pair" };
+    }
+
+    /// <summary>Renormalize, top_k and threshold, row by row, in place.</summary>
+    internal static void Sharpen(float[] values, int keys, AttentionRequest request)
+    {
+        var order = new float[keys];
+        for (var start = 0; start < values.Length; start += keys)
+        {
+            var row = values.AsSpan(start, keys);
+            if (request.Renormalize)
+            {
+                var sum = TensorPrimitives.Sum<float>(row);
+                if (sum > 0)
+                {
+                    TensorPrimitives.Divide(row, sum, row);
+                }
+            }
+
+            if (request.TopK is { } topK && topK < keys)
+            {
+                row.CopyTo(order);
+                Array.Sort(order);
+                var smallest = order[keys - topK];
+                var ties = topK - row.ToArray().Count(value => value > smallest); // of equal values the first keep their place
+                for (var k = 0; k < keys; k++)
+                {
+                    if (row[k] < smallest || (row[k] == smallest && ties-- <= 0))
+                    {
+                        row[k] = 0;
+                    }
+                }
+            }
+
+            if (request.Threshold is { } threshold)
+            {
+                for (var k = 0; k < keys; k++)
+                {
+                    row[k] = row[k] < threshold ? 0 : row[k];
+                }
+            }
+        }
+    }
 }

@@ -1,17 +1,186 @@
+using System.Numerics.Tensors;
 using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Sessions;
+using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks.Embeddings;
 
-/// <summary>Texts, pairs or token ids to vectors.</summary>
+/// <summary>
+/// Texts, pairs or token ids to vectors, as sentence-transformers makes them from the same folder.
+/// </summary>
+/// <remarks>
+/// 1. The plan: which output, which pooling, which modules (<see cref="EmbeddingPlan"/>). 2. Every input is checked and tokenised before any is run. 3. Each goes
+/// through the queue; its row is pooled straight from the native buffer. 4. Modules, mean of windows, dimensions, normalisation. 5. The numbers that were asked for.
+/// </remarks>
 public sealed class EmbeddingsTask : ITask
 {
     /// <inheritdoc/>
     public string Name => "embeddings";
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => true;
+    public bool Supports(Model model) => (EmbeddingPlan.TokenStates(model) ?? EmbeddingPlan.SentenceVector(model)) is not null;
 
-    /// <summary>Runs the task.</summary>
-    /// <exception cref="Diagnostics.InferenceException">The request cannot be served; the message names the field, the limit and the remedy.</exception>
-    public Task<EmbeddingsResult> RunAsync(Model model, EmbeddingsRequest request, RequestContext context) => throw new NotImplementedException();
+    /// <summary>Makes the vectors, in the order of the inputs.</summary>
+    /// <exception cref="InferenceException">An option or an input cannot be served, or the queue refused.</exception>
+    public async Task<EmbeddingsResult> RunAsync(Model model, EmbeddingsRequest request, RequestContext context)
+    {
+        Validate(model, request);
+        if (request.Level == EmbeddingLevel.Token)
+        {
+            return await TokenVectors(model, request, context);
+        }
+
+        var plan = EmbeddingPlan.Of(model, request.Pooling, request.Normalize);
+        CheckDimensions(request.Dimensions, plan.Size);
+        var prompt = EmbeddingInput.PromptOf(model, request);
+        var skip = plan.IncludePrompt ? 0 : EmbeddingInput.PromptTokens(model, prompt);
+        var inputs = request.Inputs.Select(input => EmbeddingInput.Prepare(model, request, input, prompt, skip, context)).ToArray();
+        var vectors = await Task.WhenAll(inputs.Select(input => VectorOf(model, plan, input, request.Dimensions, context)));
+
+        var items = new EmbeddingItem[inputs.Length];
+        for (var i = 0; i < items.Length; i++)
+        {
+            items[i] = new EmbeddingItem
+            {
+                Index = i,
+                Embedding = EmbeddingVector.From(vectors[i], request.DataType),
+                TokenCount = inputs[i].TokenCount,
+                Truncated = inputs[i].Truncated,
+                Windows = inputs[i].Windows.Count,
+            };
+        }
+
+        return new EmbeddingsResult(vectors[0].Length, request.DataType, plan.PerToken ? Pooling.Format(plan.Modes) : null, plan.Source, plan.Normalize, items);
+    }
+
+    /// <summary>The final vector of one input <c>[D]</c>, with 32-bit floats.</summary>
+    internal static async Task<float[]> VectorOf(Model model, EmbeddingPlan plan, EmbeddingInput input, int? dimensions, RequestContext context)
+    {
+        var pooled = await Task.WhenAll(input.Windows.Select(window => model.Queue.RunAsync(
+            window.Graph,
+            [plan.Output],
+            row => plan.PerToken ? Pooling.Pool(row[plan.Output], row.Length, Math.Min(window.Skip, row.Length), plan.Modes) : row[plan.Output].Data.ToArray(),
+            context)));
+        for (var w = 0; w < pooled.Length; w++)
+        {
+            foreach (var module in plan.Modules)
+            {
+                pooled[w] = SentenceModules.Apply(module, pooled[w]);
+            }
+        }
+
+        var vector = pooled[0];
+        if (pooled.Length > 1)
+        {
+            vector = new float[pooled[0].Length];
+            var total = (float)input.Windows.Sum(window => window.Weight);
+            for (var w = 0; w < pooled.Length; w++)
+            {
+                TensorPrimitives.MultiplyAdd(pooled[w], input.Windows[w].Weight / total, vector, vector);
+            }
+        }
+
+        return Finish(vector, dimensions, plan.Normalize, renormalize: pooled.Length > 1 || plan.Modules is not [.., NormalizeModule]);
+    }
+
+    private static float[] Finish(float[] vector, int? dimensions, bool normalize, bool renormalize)
+    {
+        CheckDimensions(dimensions, vector.Length);
+        if (dimensions is { } kept && kept < vector.Length)
+        {
+            vector = vector[..kept];
+            renormalize = true;
+        }
+
+        if (normalize && renormalize)
+        {
+            SentenceModules.Normalize(vector);
+        }
+
+        return TensorPrimitives.IsFiniteAll<float>(vector)
+            ? vector
+            : throw new InferenceException(ErrorKind.Internal, "The model gave a vector with infinite or undefined numbers for an input; the file may be damaged or its precision too low for this input.");
+    }
+
+    private static async Task<EmbeddingsResult> TokenVectors(Model model, EmbeddingsRequest request, RequestContext context)
+    {
+        var states = EmbeddingPlan.TokenStates(model)
+            ?? throw InferenceException.Unprocessable("level", "The model's graph gives no vectors for tokens; ask for level sequence.");
+        CheckDimensions(request.Dimensions, states.FixedSize(2) ?? model.Manifest.Config.HiddenSize);
+        var prompt = EmbeddingInput.PromptOf(model, request);
+        var inputs = request.Inputs.Select(input => EmbeddingInput.Prepare(model, request, input, prompt, 0, context)).ToArray();
+        var normalize = request.Normalize ?? false;
+        var items = await Task.WhenAll(inputs.Select(async (input, index) =>
+        {
+            var size = 0;
+            var vectors = await model.Queue.RunAsync(
+                input.Windows[0].Graph,
+                [states.Name],
+                row =>
+                {
+                    var output = row[states.Name];
+                    var kept = new float[row.Length][];
+                    for (var i = 0; i < kept.Length; i++)
+                    {
+                        kept[i] = output.At(i).ToArray();
+                    }
+
+                    return kept;
+                },
+                context);
+            return (Item: new EmbeddingItem
+            {
+                Index = index,
+                Embeddings = Array.ConvertAll(vectors, vector =>
+                {
+                    var final = Finish(vector, request.Dimensions, normalize, renormalize: true);
+                    size = final.Length;
+                    return EmbeddingVector.From(final, request.DataType);
+                }),
+                Tokens = input.Encoding.Tokens,
+                Offsets = input.Offsets(),
+                TokenCount = input.TokenCount,
+                Truncated = input.Truncated,
+            }, Size: size);
+        }));
+        return new EmbeddingsResult(items[0].Size, request.DataType, null, $"graph output {states.Name}", normalize, Array.ConvertAll(items, item => item.Item));
+    }
+
+    private static void Validate(Model model, EmbeddingsRequest request)
+    {
+        if (request.Inputs.Count == 0)
+        {
+            throw InferenceException.Unprocessable("inputs", "inputs is empty: at least 1 input is needed.");
+        }
+
+        if (request is { Truncate: true, Split: true })
+        {
+            throw InferenceException.Unprocessable("split", "truncate and split exclude each other: set one of them to false.");
+        }
+
+        if (request is { TruncationDirection: not null, Truncate: false })
+        {
+            throw InferenceException.Unprocessable("truncation_direction", "truncation_direction is for truncation: set truncate to true or leave truncation_direction out.");
+        }
+
+        if (request.Level == EmbeddingLevel.Token && request.Pooling is not null)
+        {
+            throw InferenceException.Unprocessable("pooling", "pooling is for level sequence: leave it out, or ask for level sequence.");
+        }
+
+        if (request is { Level: EmbeddingLevel.Token, Split: true })
+        {
+            throw InferenceException.Unprocessable("split", "split is for level sequence: leave it out, or ask for level sequence.");
+        }
+    }
+
+    private static void CheckDimensions(int? dimensions, int? size)
+    {
+        if (dimensions is { } asked && (asked < 1 || asked > (size ?? int.MaxValue)))
+        {
+            throw InferenceException.Unprocessable("dimensions", $"dimensions is {asked}; it goes from 1 to {(size is null ? "the model's own number" : size)}. Lower it or leave it out.");
+        }
+    }
 }

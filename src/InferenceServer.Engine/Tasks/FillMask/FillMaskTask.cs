@@ -114,7 +114,12 @@ public sealed class FillMaskTask : IPredictionTask
         var ids = new List<int>();
         for (var i = 0; i < words.Count; i++)
         {
-            var id = words[i].Length == 0 ? null : model.Tokenizer.TokenToId(words[i]);
+            if (string.IsNullOrEmpty(words[i]))
+            {
+                throw InferenceException.Unprocessable($"parameters.targets[{i}]", $"parameters.targets[{i}] is empty: a word of at least 1 character is needed. Leave it out.");
+            }
+
+            var id = model.Tokenizer.TokenToId(words[i]);
             if (id is null)
             {
                 var encoding = model.Tokenizer.Encode(words[i], addSpecialTokens: false);

@@ -124,7 +124,7 @@ public sealed class QuestionAnsweringTask : IPredictionTask
             throw InferenceException.Unprocessable(input.PairField, $"{input.PairField} is empty: a context of at least 1 character is needed. Send the text that may hold the answer.");
         }
 
-        if (input.Text!.Length == 0)
+        if (string.IsNullOrEmpty(input.Text))
         {
             throw InferenceException.Unprocessable(input.Field, $"{input.Field} is empty: a question of at least 1 character is needed.");
         }
@@ -138,9 +138,9 @@ public sealed class QuestionAnsweringTask : IPredictionTask
 
         const string strideField = "parameters.doc_stride";
         var stride = parameters.DocStride ?? Math.Min(length / 2, DefaultStride);
-        if (stride < 0 || stride > length)
+        if (stride < 0 || stride >= length)
         {
-            throw InferenceException.Unprocessable(strideField, $"{strideField} is {stride}; it must be from 0 to {length}, the tokens of a window. Send such a value, or leave it out.");
+            throw InferenceException.Unprocessable(strideField, $"{strideField} is {stride}; it must be from 0 to {length - 1}, less than the tokens of a window (parameters.max_length). Send such a value, or leave it out.");
         }
 
         var watch = System.Diagnostics.Stopwatch.GetTimestamp();
@@ -174,6 +174,11 @@ public sealed class QuestionAnsweringTask : IPredictionTask
         }
 
         context.AddTokenize(System.Diagnostics.Stopwatch.GetElapsedTime(watch));
+        if (encoding.Length == 0)
+        {
+            throw InferenceException.Unprocessable(input.Field, $"{input.Field} and {input.PairField} have no tokens: at least 1 is needed. Send texts with at least one word.");
+        }
+
         List<TokenEncoding> windows = [encoding, .. encoding.Overflowing];
         context.AddTokens(windows.Sum(window => window.Length));
         return windows;

@@ -1,12 +1,15 @@
 using InferenceServer.Engine.Batching;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Tasks.Embeddings;
+using InferenceServer.Engine.Tasks.Similarity;
 using InferenceServer.Engine.Tasks.TextClassification;
 
 namespace InferenceServer.Engine.Tasks.Rerank;
 
 /// <summary>
 /// Documents by how well they answer a query. A cross-encoder (a sequence-classification head of one logit) reads query and
-/// document together; the score is the logit's sigmoid.
+/// document together; the score is the logit's sigmoid. Any other model that has embeddings is a bi-encoder: the score is the
+/// similarity that the model names of the query's vector and the document's, each with the prompt that the model has for it.
 /// </summary>
 public sealed class RerankTask : ITask
 {
@@ -14,14 +17,14 @@ public sealed class RerankTask : ITask
     public string Name => "rerank";
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => IsCrossEncoder(model);
+    public bool Supports(Model model) => IsCrossEncoder(model) || new EmbeddingsTask().Supports(model);
 
     /// <summary>Scores every document.</summary>
     /// <exception cref="InferenceException">A parameter or a document cannot be served; or the queue refused.</exception>
     public async Task<RerankResult> RunAsync(Model model, RerankRequest request, RequestContext context)
     {
         Parameter.AtLeast("top_n", request.TopN ?? 1, 1);
-        if (request.Query.Length == 0)
+        if (string.IsNullOrEmpty(request.Query))
         {
             throw InferenceException.Unprocessable("query", "query is empty: a text of at least 1 character is needed.");
         }
@@ -33,13 +36,15 @@ public sealed class RerankTask : ITask
 
         for (var i = 0; i < request.Documents.Count; i++)
         {
-            if (request.Documents[i].Length == 0)
+            if (string.IsNullOrEmpty(request.Documents[i]))
             {
                 throw InferenceException.Unprocessable($"documents[{i}]", $"documents[{i}] is empty: a text of at least 1 character is needed. Leave it out or send a text.");
             }
         }
 
-        var scores = await CrossEncodeAsync(model, request, context).ConfigureAwait(false);
+        var scores = IsCrossEncoder(model)
+            ? await CrossEncodeAsync(model, request, context).ConfigureAwait(false)
+            : await CompareAsync(model, request, context).ConfigureAwait(false);
         return new RerankResult([.. scores
             .Select((score, i) => new RankedDocument(i, score, request.ReturnDocuments ? request.Documents[i] : null))
             .OrderByDescending(document => document.Score)
@@ -57,5 +62,41 @@ public sealed class RerankTask : ITask
             .ToList();
         var rows = await Task.WhenAll(pairs.Select(pair => TextClassificationTask.LogitsAsync(model, pair.Graph, context))).ConfigureAwait(false);
         return Array.ConvertAll(rows, logits => Logits.Sigmoid(logits[0]));
+    }
+
+    private static async Task<double[]> CompareAsync(Model model, RerankRequest request, RequestContext context)
+    {
+        var embeddings = new EmbeddingsTask();
+        var query = embeddings.RunAsync(
+            model,
+            new EmbeddingsRequest { Inputs = [TextInput.Of(request.Query) with { Field = "query" }], PromptName = Prompt(model, "query") },
+            context);
+        var documents = embeddings.RunAsync(
+            model,
+            new EmbeddingsRequest
+            {
+                Inputs = [.. request.Documents.Select((document, i) => TextInput.Of(document, index: i) with { Field = $"documents[{i}]" })],
+                PromptName = Prompt(model, "document", "passage", "corpus"),
+            },
+            context);
+        await Task.WhenAll(query, documents).ConfigureAwait(false);
+
+        var function = model.Manifest.Sentence?.Similarity ?? "cosine";
+        var asked = (await query.ConfigureAwait(false)).Items[0].Embedding!.ToFloats();
+        return [.. (await documents.ConfigureAwait(false)).Items.Select(item => (double)SimilarityTask.Score(function, asked, item.Embedding!.ToFloats()))];
+    }
+
+    /// <summary>The first of these prompts that the model has (sentence-transformers, encode_query and encode_document).</summary>
+    private static string? Prompt(Model model, params ReadOnlySpan<string> names)
+    {
+        foreach (var name in names)
+        {
+            if (model.Manifest.Sentence?.Prompts.ContainsKey(name) == true)
+            {
+                return name;
+            }
+        }
+
+        return null;
     }
 }

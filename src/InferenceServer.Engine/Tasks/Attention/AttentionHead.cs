@@ -1,0 +1,51 @@
+namespace InferenceServer.Engine.Tasks.Attention;
+
+/// <summary>Describes a head in numbers.</summary>
+internal static class AttentionHead
+{
+    /// <summary>The statistics of one head from its rows.</summary>
+    /// <param name="layer">Layer.</param>
+    /// <param name="head">Head.</param>
+    /// <param name="matrix"><c>[S, stride]</c>: rows of queries, padded keys after the first S.</param>
+    /// <param name="size">S.</param>
+    /// <param name="stride">Values a row.</param>
+    /// <param name="special">Which tokens are special.</param>
+    /// <param name="causal">Whether a query sees itself and what is before it only.</param>
+    public static HeadStatistics Describe(int layer, int head, ReadOnlySpan<float> matrix, int size, int stride, ReadOnlySpan<bool> special, bool causal)
+    {
+        double entropy = 0, largest = 0, distance = 0, toSpecial = 0, previous = 0, next = 0, same = 0;
+        for (var q = 0; q < size; q++)
+        {
+            var row = matrix.Slice(q * stride, size);
+            for (var k = 0; k < size; k++)
+            {
+                double p = row[k];
+                if (p > 0)
+                {
+                    entropy -= p * Math.Log(p);
+                    distance += p * Math.Abs(q - k);
+                    toSpecial += special[k] ? p : 0;
+                }
+            }
+
+            largest += Math.Log(causal ? q + 1 : size);
+            previous += q > 0 ? row[q - 1] : 0;
+            next += q + 1 < size ? row[q + 1] : 0;
+            same += row[q];
+        }
+
+        (string Name, double Share)[] shares = [("special", toSpecial / size), ("previous", previous / size), ("next", next / size), ("same", same / size)];
+        var most = shares.MaxBy(share => share.Share);
+        var pattern = most.Share > 0.5 ? most.Name : largest > 0 && entropy >= 0.9 * largest ? "broad" : null;
+        return new HeadStatistics(
+            layer,
+            head,
+            (float)(entropy / size),
+            (float)(distance / size),
+            (float)(toSpecial / size),
+            (float)(previous / size),
+            (float)(next / size),
+            (float)(same / size),
+            pattern);
+    }
+}

@@ -1,0 +1,253 @@
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Manifest;
+
+namespace InferenceServer.Engine.Tasks.Attention;
+
+/// <summary>What of a model's attention is asked for, checked against what its graph offers.</summary>
+/// <param name="Kind">Whose attention.</param>
+/// <param name="Layers">The layers.</param>
+/// <param name="Heads">The heads.</param>
+/// <param name="Taps">The tensors to read, one a layer.</param>
+internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[] Heads, AttentionTap[] Taps)
+{
+    /// <summary>Most bytes that are held while an answer is put together.</summary>
+    private const long WorkingBytes = 512L << 20;
+
+    /// <summary>Most multiplications of a rollout: some seconds.</summary>
+    private const double RolloutWork = 20e9;
+
+    /// <summary>Most edges that a flow may look at in one go over all its targets: some seconds.</summary>
+    private const double FlowWork = 4e8;
+
+    /// <summary>Checks the request as far as the text does not matter.</summary>
+    public static AttentionSelection Of(Model model, AttentionRequest request)
+    {
+        var offered = model.Graph.Attention.Select(tap => tap.Kind).Distinct().Order().ToArray();
+        if (offered.Length == 0)
+        {
+            throw InferenceException.Unprocessable("model", model.Graph.AttentionUnavailable ?? $"The graph of {model.Manifest.Id} shows no attention probabilities.");
+        }
+
+        var names = string.Join(", ", offered.Select(Wire));
+        if (request.Kind is { } asked && !offered.Contains(asked))
+        {
+            throw InferenceException.Unprocessable("kind", $"kind is {Wire(asked)}; the model {model.Manifest.Id} offers {names}. Use that or leave kind out.");
+        }
+
+        if (request.TargetText is not null || request.TargetIds is not null)
+        {
+            var field = request.TargetText is not null ? "target_text" : "target_ids";
+            throw InferenceException.Unprocessable(field, $"{field} is for the decoder of an encoder-decoder; the model {model.Manifest.Id} offers attention of kind {names}. Leave {field} out.");
+        }
+
+        if (request.Components is { Count: > 0 })
+        {
+            throw InferenceException.Unprocessable("components", "components cannot be answered: only the probabilities of this model's graph are exposed. Leave components out.");
+        }
+
+        var kind = request.Kind ?? offered[0];
+        var taps = model.Graph.Attention.Where(tap => tap.Kind == kind).OrderBy(tap => tap.Layer).ToArray();
+        var heads = model.Manifest.Config.Heads
+            ?? throw InferenceException.Unprocessable("model", $"The config.json of {model.Manifest.Id} does not say how many attention heads there are.");
+        var layers = Chosen("layers", request.Layers, [.. taps.Select(tap => tap.Layer)]);
+        CheckNumbers(request);
+        return new AttentionSelection(
+            kind,
+            layers,
+            Chosen("heads", request.Heads, [.. Enumerable.Range(0, heads)]),
+            [.. layers.Select(layer => taps.First(tap => tap.Layer == layer))]);
+    }
+
+    /// <summary>The units that are answered as queries and as keys, by position.</summary>
+    public (int[] Queries, int[] Keys) Units(AttentionRequest request, AttentionSequence sequence)
+    {
+        if (request.Pair != SegmentPair.All && !sequence.HasPair && request.Pair != SegmentPair.Aa)
+        {
+            throw InferenceException.Unprocessable("pair", $"pair is {Wire(request.Pair)} and the input has no second text: send text_pair, or use all.");
+        }
+
+        var (querySegment, keySegment) = request.Pair switch
+        {
+            SegmentPair.Aa => (0, 0),
+            SegmentPair.Ab => (0, 1),
+            SegmentPair.Ba => (1, 0),
+            SegmentPair.Bb => (1, 1),
+            _ => (-1, -1),
+        };
+        var queries = Select("query_range", request.QueryRange, querySegment);
+        var keys = Select("key_range", request.KeyRange, keySegment);
+        if (request.Aggregate?.Token is { } token)
+        {
+            if (token < 0 || token >= sequence.Tokens.Length)
+            {
+                throw InferenceException.Unprocessable("aggregate.token", $"aggregate.token is {token}; the sequence has {sequence.Tokens.Length} tokens, so it goes from 0 to {sequence.Tokens.Length - 1}.");
+            }
+
+            queries = [.. queries.Where(query => query == token)];
+            if (queries.Length == 0)
+            {
+                throw InferenceException.Unprocessable("aggregate.token", $"aggregate.token is {token}, which pair or exclude_special leave out: choose another token, or drop those.");
+            }
+        }
+
+        return (queries, keys);
+
+        int[] Select(string field, (int From, int To)? range, int segment)
+        {
+            var (from, to) = range ?? (0, sequence.Units.Length);
+            if (from < 0 || to > sequence.Units.Length || from >= to)
+            {
+                var unit = request.Merge == AttentionUnit.Word ? "words (special tokens count as words)" : "tokens";
+                throw InferenceException.Unprocessable(
+                    field,
+                    $"{field} is [{from}, {to}]; the sequence has {sequence.Units.Length} {unit}, and [from, to] needs 0 <= from < to <= {sequence.Units.Length}.");
+            }
+
+            int[] units = [.. Enumerable.Range(from, to - from).Where(i => (segment < 0 || sequence.Units[i].Segment == segment) && !(request.ExcludeSpecial && sequence.Units[i].Special))];
+            return units.Length > 0
+                ? units
+                : throw InferenceException.Unprocessable(
+                    range is not null ? field : request.ExcludeSpecial ? "exclude_special" : "pair",
+                    $"Nothing is left of the {(field[0] == 'q' ? "queries" : "keys")} after {field}, pair and exclude_special: widen the range, or drop one of them.");
+        }
+    }
+
+    /// <summary>Refuses what would be too large or take too long, before the model runs.</summary>
+    public void CheckSize(AttentionRequest request, AttentionSequence sequence, int[] queries, int[] keys)
+    {
+        var over = request.Aggregate?.Over;
+        long matrices = (over is AggregateOver.Layers or AggregateOver.All ? 1L : Layers.Length) * (over is AggregateOver.Heads or AggregateOver.All ? 1L : Heads.Length);
+        var (rows, size) = (matrices * queries.Length, sequence.Tokens.Length);
+        var tokens = (queries.Length + (queries.AsSpan().SequenceEqual(keys) ? 0 : keys.Length)) * 120L;
+        var kept = Math.Min(request.TopK ?? keys.Length, keys.Length);
+        var bytes = request.Format switch
+        {
+            AttentionFormat.Npy => rows * keys.Length * 4,
+            AttentionFormat.Safetensors => (rows * keys.Length * 4) + tokens,
+            AttentionFormat.F16Base64 => (rows * keys.Length * 8 / 3) + tokens,
+            AttentionFormat.U8 => (rows * keys.Length * 4 / 3) + tokens,
+            _ => (rows * ((kept * 13L) + ((keys.Length - kept) * 2L))) + tokens,
+        };
+        bytes += request.Statistics ? (long)Layers.Length * Heads.Length * 200 : 0;
+        if (bytes > request.MaxAnswerBytes)
+        {
+            throw TooLarge(
+                $"The answer would take about {bytes} bytes ({matrices} matrices of {queries.Length} x {keys.Length} as {AttentionFormats.NameOf(request.Format)}); the limit is {request.MaxAnswerBytes}. "
+                + "Choose fewer layers or heads, a query_range or key_range, an aggregate, top_k, or a smaller format (u8, f16_base64).");
+        }
+
+        var path = request.Aggregate?.Method is AggregateMethod.Rollout or AggregateMethod.Flow;
+        var groups = over == AggregateOver.Layers ? Heads.Length : 1;
+        var working = path
+            ? (long)groups * Layers.Length * size * size * 4
+            : matrices * queries.Sum(unit => sequence.Pieces[unit].Length) * keys.Sum(unit => sequence.Pieces[unit].Length) * 4;
+        if (working > WorkingBytes)
+        {
+            throw TooLarge($"The answer needs {working} bytes to be put together; the limit is {WorkingBytes}. Choose fewer layers or heads, or a shorter text.");
+        }
+
+        if (request.Aggregate?.Method == AggregateMethod.Rollout)
+        {
+            var each = over == AggregateOver.Heads ? size : queries.Sum(unit => sequence.Pieces[unit].Length);
+            var work = (double)groups * Layers.Length * size * size * each;
+            if (work > RolloutWork)
+            {
+                throw TooLarge($"A rollout of {size} tokens over {Layers.Length} layers is too much work ({work:0} multiplications; the limit is {RolloutWork:0}). Choose aggregate.token, a query_range, or a shorter text.");
+            }
+        }
+
+        if (request.Aggregate?.Method == AggregateMethod.Flow)
+        {
+            var each = over == AggregateOver.Heads ? (Layers.Length + 1) / 2.0 : 1; // a flow for each layer
+            var work = groups * each * Layers.Length * size * size * keys.Sum(unit => sequence.Pieces[unit].Length);
+            if (work > FlowWork)
+            {
+                throw TooLarge($"A flow through {size} tokens and {Layers.Length} layers is too much work ({work:0} edges; the limit is {FlowWork:0}). Choose a key_range, fewer layers, a shorter text, or rollout.");
+            }
+        }
+    }
+
+    /// <summary>Names of the axes that are left.</summary>
+    public string[] Axes(AttentionAggregate? aggregate) => aggregate?.Over switch
+    {
+        AggregateOver.Heads => ["layer", "query", "key"],
+        AggregateOver.Layers => ["head", "query", "key"],
+        AggregateOver.All => ["query", "key"],
+        _ => ["layer", "head", "query", "key"],
+    };
+
+    /// <summary>Lengths of the axes that are left.</summary>
+    public int[] Shape(AttentionAggregate? aggregate, int queries, int keys) => aggregate?.Over switch
+    {
+        AggregateOver.Heads => [Layers.Length, queries, keys],
+        AggregateOver.Layers => [Heads.Length, queries, keys],
+        AggregateOver.All => [queries, keys],
+        _ => [Layers.Length, Heads.Length, queries, keys],
+    };
+
+    private static void CheckNumbers(AttentionRequest request)
+    {
+        if (request.TopK is < 1)
+        {
+            throw InferenceException.Unprocessable("top_k", $"top_k is {request.TopK}; it must be at least 1. Raise it or leave it out.");
+        }
+
+        if (request.Threshold is { } threshold && threshold is not (>= 0 and <= 1))
+        {
+            throw InferenceException.Unprocessable("threshold", $"threshold is {threshold}; it goes from 0 to 1.");
+        }
+
+        if (request.Aggregate is not { } aggregate)
+        {
+            return;
+        }
+
+        if (aggregate is { Method: AggregateMethod.Flow, Token: null })
+        {
+            throw InferenceException.Unprocessable("aggregate.token", "aggregate.token is missing: flow is computed for one token. Give its position.");
+        }
+
+        if (aggregate.Token is not null && request.QueryRange is not null)
+        {
+            throw InferenceException.Unprocessable("query_range", "query_range and aggregate.token exclude each other: the token is the only query. Leave query_range out.");
+        }
+
+        if (aggregate.Token is not null && request.Merge == AttentionUnit.Word)
+        {
+            throw InferenceException.Unprocessable("merge", "merge word and aggregate.token exclude each other, since aggregate.token is the position of a token. Use merge token.");
+        }
+    }
+
+    private static int[] Chosen(string field, IReadOnlyList<int>? asked, int[] all)
+    {
+        if (asked is null)
+        {
+            return all;
+        }
+
+        if (asked.Count == 0)
+        {
+            throw InferenceException.Unprocessable(field, $"{field} is empty: name at least 1, or leave it out for all {all.Length}.");
+        }
+
+        for (var i = 0; i < asked.Count; i++)
+        {
+            if (!all.Contains(asked[i]))
+            {
+                throw InferenceException.Unprocessable($"{field}[{i}]", $"{field}[{i}] is {asked[i]}; the model has {field} {all[0]} to {all[^1]}.");
+            }
+
+            if (asked.Take(i).Contains(asked[i]))
+            {
+                throw InferenceException.Unprocessable($"{field}[{i}]", $"{field}[{i}] repeats {asked[i]}: name each one once.");
+            }
+        }
+
+        return [.. asked];
+    }
+
+    private static InferenceException TooLarge(string message) => new(ErrorKind.TooLarge, message);
+
+    private static string Wire<T>(T value)
+        where T : struct, Enum => value.ToString().ToLowerInvariant();
+}

@@ -1,0 +1,187 @@
+using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Tokenization;
+
+namespace InferenceServer.Engine.Tasks.Embeddings;
+
+/// <summary>An input ready for the queue: the prompt in front, cleaned as sentence-transformers cleans it, in one window or several.</summary>
+internal sealed class EmbeddingInput
+{
+    private readonly string? text;
+    private readonly string? pair;
+    private readonly int textShift; // UTF-16 units that were put before the text, less those that were cut off
+    private readonly int pairShift;
+
+    private EmbeddingInput(TokenEncoding encoding, IReadOnlyList<Window> windows, bool truncated, string? text, string? pair, int textShift, int pairShift)
+    {
+        Encoding = encoding;
+        Windows = windows;
+        Truncated = truncated;
+        this.text = text;
+        this.pair = pair;
+        this.textShift = textShift;
+        this.pairShift = pairShift;
+    }
+
+    /// <summary>The tokens of the first window.</summary>
+    public TokenEncoding Encoding { get; }
+
+    /// <summary>What is run; more than one when the input was split.</summary>
+    public IReadOnlyList<Window> Windows { get; }
+
+    /// <summary>True when something was cut off.</summary>
+    public bool Truncated { get; }
+
+    /// <summary>Tokens of all windows.</summary>
+    public int TokenCount => Windows.Sum(window => window.Graph.InputIds.Length);
+
+    /// <summary>A part of an input that is run by itself.</summary>
+    /// <param name="Graph">Its tokens.</param>
+    /// <param name="Weight">Tokens that count for the weight of its vector: those of the text.</param>
+    /// <param name="Skip">Leading tokens that do not count in the pooling.</param>
+    public sealed record Window(GraphInput Graph, int Weight, int Skip);
+
+    /// <summary>The prompt that goes before each text: the one that was asked for, or the model's default; empty when there is none.</summary>
+    public static string PromptOf(Model model, EmbeddingsRequest request)
+    {
+        var prompts = model.Manifest.Sentence?.Prompts;
+        if (request.PromptName is not { } name)
+        {
+            return model.Manifest.Sentence?.DefaultPrompt is { } own && prompts!.TryGetValue(own, out var text) ? text : "";
+        }
+
+        if (prompts is null || !prompts.TryGetValue(name, out var prompt))
+        {
+            var known = prompts is { Count: > 0 } ? $"it has {string.Join(", ", prompts.Keys)}" : "it has none";
+            throw InferenceException.Unprocessable("prompt_name", $"The model {model.Manifest.Id} has no prompt '{name}': {known}. Use one of those, or leave prompt_name out.");
+        }
+
+        return prompt;
+    }
+
+    /// <summary>Leading tokens that stem from the prompt, as sentence-transformers counts them: its tokens with their special tokens, without one at the end.</summary>
+    public static int PromptTokens(Model model, string prompt)
+    {
+        if (prompt.Length == 0)
+        {
+            return 0;
+        }
+
+        var ids = model.Tokenizer.Encode(Clean(model, prompt, out _)).Ids;
+        return ids.Length > 0 && model.Tokenizer.SpecialIds.Contains(ids[^1]) ? ids.Length - 1 : ids.Length;
+    }
+
+    /// <summary>Checks, cleans and tokenises an input.</summary>
+    public static EmbeddingInput Prepare(Model model, EmbeddingsRequest request, TextInput input, string prompt, int skip, RequestContext context, string? remedy = "set truncate or split to true")
+    {
+        var direction = request.TruncationDirection ?? model.Tokenizer.TruncationSide;
+        if (input.Ids is { } ids)
+        {
+            return request.PromptName is null
+                ? PrepareIds(model, request, input, ids, direction, remedy, context)
+                : throw InferenceException.Unprocessable("prompt_name", $"prompt_name goes with texts and {input.Field} is token ids: leave prompt_name out, or send the text.");
+        }
+
+        if (input.Text!.Length == 0)
+        {
+            input.Prepare(model, context); // refuses it
+        }
+
+        var cleaned = Clean(model, prompt + input.Text, out var cut);
+        var pairCut = 0;
+        var cleanedPair = input.Pair is null ? null : Clean(model, input.Pair, out pairCut);
+        var source = TextInput.Of(cleaned, cleanedPair) with { Field = input.Field, PairField = input.PairField, AddSpecialTokens = input.AddSpecialTokens };
+        if (request.Split && input.Pair is not null)
+        {
+            throw InferenceException.Unprocessable("split", $"split is for single texts and {input.PairField} is a pair: set truncate to true instead, or leave split out.");
+        }
+
+        var room = model.MaxTokens - model.Tokenizer.SpecialTokensToAdd(input.Pair is not null);
+        var truncation = request.Split ? new Truncation(model.MaxTokens, OverlapOf(room)) : request.Truncate ? new Truncation(model.MaxTokens, Direction: direction) : null;
+        var prepared = source.Prepare(model, context, truncation, remedy);
+        var windows = new List<Window> { WindowOf(prepared.Encoding, skip) };
+        if (request.Split)
+        {
+            foreach (var piece in prepared.Encoding.Overflowing)
+            {
+                context.AddTokens(piece.Length);
+                windows.Add(WindowOf(piece, 0));
+            }
+        }
+
+        return new EmbeddingInput(prepared.Encoding, windows, request.Truncate && prepared.Truncated, input.Text, input.Pair, prompt.Length - cut, -pairCut);
+    }
+
+    /// <summary>Tokens that a window repeats of the one before: an eighth.</summary>
+    public static int OverlapOf(int room) => Math.Max(0, room / 8);
+
+    /// <summary><c>[start, end)</c> of each token in code points of the text that the client sent.</summary>
+    public (int Start, int End)[] Offsets()
+    {
+        var result = new (int, int)[Encoding.Length];
+        var (textOffsets, pairOffsets) = (new TextOffsets(text ?? ""), new TextOffsets(pair ?? ""));
+        for (var i = 0; i < result.Length; i++)
+        {
+            result[i] = (text is null ? -1 : Encoding.SequenceIds[i]) switch
+            {
+                0 => Shifted(Encoding.Offsets[i], textShift, text!.Length, textOffsets),
+                1 => Shifted(Encoding.Offsets[i], pairShift, pair!.Length, pairOffsets),
+                _ => (0, 0),
+            };
+        }
+
+        return result;
+    }
+
+    private static (int Start, int End) Shifted((int Start, int End) span, int shift, int length, TextOffsets offsets) =>
+        offsets.ToCodePoints((Math.Clamp(span.Start - shift, 0, length), Math.Clamp(span.End - shift, 0, length)));
+
+    private static EmbeddingInput PrepareIds(Model model, EmbeddingsRequest request, TextInput input, int[] ids, Side direction, string? remedy, RequestContext context)
+    {
+        if (!request.Split || ids.Length <= model.MaxTokens)
+        {
+            var prepared = input.Prepare(model, context, request.Truncate ? new Truncation(model.MaxTokens, Direction: direction) : null, remedy);
+            return new EmbeddingInput(prepared.Encoding, [WindowOf(prepared.Encoding, 0)], prepared.Truncated, null, null, 0, 0);
+        }
+
+        var windows = new List<Window>();
+        TokenEncoding? first = null;
+        var step = model.MaxTokens - OverlapOf(model.MaxTokens);
+        for (var start = 0; ; start += step)
+        {
+            var end = Math.Min(start + model.MaxTokens, ids.Length);
+            var part = (TextInput.OfIds(ids[start..end]) with { Field = input.Field, PairField = input.PairField }).Prepare(model, context);
+            first ??= part.Encoding;
+            windows.Add(WindowOf(part.Encoding, 0));
+            if (end == ids.Length)
+            {
+                return new EmbeddingInput(first, windows, truncated: false, null, null, 0, 0);
+            }
+        }
+    }
+
+    private static Window WindowOf(TokenEncoding encoding, int skip) =>
+        new(new GraphInput(encoding.Ids, encoding.TypeIds), Math.Max(1, encoding.SpecialTokensMask.Count(mask => mask == 0)), skip);
+
+    /// <summary>
+    /// What sentence-transformers does to a text before its tokenizer: white space at both ends is cut off, letters are lowered where the folder says so.
+    /// Folders that are not sentence-transformers' keep the text, and so does a text of white space alone.
+    /// </summary>
+    private static string Clean(Model model, string text, out int cut)
+    {
+        cut = 0;
+        if (model.Manifest.Sentence is not { } sentence)
+        {
+            return text;
+        }
+
+        var trimmed = text.AsSpan().Trim();
+        if (trimmed.Length > 0)
+        {
+            cut = text.Length - text.AsSpan().TrimStart().Length;
+            text = trimmed.ToString();
+        }
+
+        return sentence.DoLowerCase ? text.ToLowerInvariant() : text;
+    }
+}

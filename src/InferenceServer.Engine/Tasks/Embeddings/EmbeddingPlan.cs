@@ -1,0 +1,75 @@
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Manifest;
+
+namespace InferenceServer.Engine.Tasks.Embeddings;
+
+/// <summary>How a model's output becomes a vector: which output, which pooling, which modules.</summary>
+/// <param name="Output">The graph output that is read.</param>
+/// <param name="PerToken">True: <c>[S, D]</c>, to be pooled; false: <c>[D]</c>, a sentence vector made by the graph.</param>
+/// <param name="Modes">The pooling, in the order of concatenation; empty when the graph pools.</param>
+/// <param name="Source">Where the pooling was read from.</param>
+/// <param name="Modules">What follows the pooling; without Normalize when vectors are not to be normalised.</param>
+/// <param name="IncludePrompt">Whether the prompt's tokens count in the pooling.</param>
+/// <param name="Normalize">Whether the final vector gets unit length.</param>
+/// <param name="Size">Dimensions of the final vector, where the files say them.</param>
+internal sealed record EmbeddingPlan(
+    string Output,
+    bool PerToken,
+    IReadOnlyList<PoolingMode> Modes,
+    string Source,
+    IReadOnlyList<SentenceModule> Modules,
+    bool IncludePrompt,
+    bool Normalize,
+    int? Size)
+{
+    /// <summary>
+    /// The output that holds a vector for each token <c>[batch, S, D]</c>: <c>last_hidden_state</c>, <c>token_embeddings</c>, or the only output of rank 3 whose last
+    /// dimension is the hidden size. Null when there is none.
+    /// </summary>
+    public static GraphTensor? TokenStates(Model model)
+    {
+        var graph = model.Graph;
+        if ((graph.Output("last_hidden_state") ?? graph.Output("token_embeddings")) is { } named)
+        {
+            return named;
+        }
+
+        var hidden = model.Manifest.Config.HiddenSize;
+        var candidates = graph.Outputs.Where(output => output.Shape?.Count == 3 && hidden is not null && output.FixedSize(2) == hidden && output.Name != "logits").ToList();
+        return candidates.Count == 1 ? candidates[0] : null;
+    }
+
+    /// <summary>The output that holds a vector for the whole input <c>[batch, D]</c>. Null when there is none.</summary>
+    public static GraphTensor? SentenceVector(Model model) => model.Graph.Output("sentence_embedding") ?? model.Graph.Output("pooler_output");
+
+    /// <summary>What the model makes a sentence vector from, with the request's overrides.</summary>
+    public static EmbeddingPlan Of(Model model, string? pooling, bool? normalize)
+    {
+        var modes = pooling is null
+            ? null
+            : Pooling.Parse(pooling) ?? throw InferenceException.Unprocessable("pooling", $"pooling is '{pooling}'; known are {Pooling.Known}, and several joined by +. Use one of them or leave it out.");
+        var states = TokenStates(model);
+        var pipeline = model.Manifest.Sentence;
+        var ownVector = model.Graph.Output("sentence_embedding");
+        if (states is null || (modes is null && pipeline is null && ownVector is not null))
+        {
+            var vector = SentenceVector(model) ?? throw InferenceException.Unprocessable("model", $"The model {model.Manifest.Id} gives no hidden states: its outputs are {string.Join(", ", model.Graph.Outputs.Select(output => output.Name))}.");
+            return modes is not null
+                ? throw InferenceException.Unprocessable("pooling", $"The model's graph gives a vector for the whole input ({vector.Name}) and none for its tokens, so pooling cannot be chosen. Leave it out.")
+                : new EmbeddingPlan(vector.Name, PerToken: false, [], $"graph output {vector.Name}", [], IncludePrompt: true, normalize ?? false, vector.FixedSize(1) ?? model.Manifest.Config.HiddenSize);
+        }
+
+        var module = pipeline?.Modules.OfType<PoolingModule>().FirstOrDefault();
+        PoolingMode[] chosen = modes ?? (module is { Modes.Count: > 0 } ? [.. module.Modes.Order()] : [PoolingMode.Mean]);
+        var source = modes is not null ? "request" : module is not null ? pipeline!.Source : "default";
+        var rest = pipeline?.Modules.Where(next => next is not PoolingModule).ToList() ?? [];
+        var unit = normalize ?? rest.LastOrDefault() is NormalizeModule;
+        if (normalize == false)
+        {
+            rest.RemoveAll(next => next is NormalizeModule);
+        }
+
+        var size = rest.OfType<DenseModule>().LastOrDefault()?.OutFeatures ?? (states.FixedSize(2) ?? model.Manifest.Config.HiddenSize) * chosen.Length;
+        return new EmbeddingPlan(states.Name, PerToken: true, chosen, source, rest, module?.IncludePrompt ?? true, unit, size);
+    }
+}

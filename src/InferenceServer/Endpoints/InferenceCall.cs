@@ -1,0 +1,68 @@
+using System.Globalization;
+using System.Reflection;
+using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Loading;
+using InferenceServer.Engine.Tasks;
+using InferenceServer.Hosting;
+
+namespace InferenceServer.Endpoints;
+
+/// <summary>
+/// A call of a model: found in the catalogue before the body is read, with the request's deadline and the record of what it costs.
+/// </summary>
+internal sealed class InferenceCall : IBindableFromHttpContext<InferenceCall>
+{
+    private readonly RequestRecord record;
+
+    private InferenceCall(Model model, Limits limits, RequestContext context, RequestRecord record)
+    {
+        (Model, Limits, Context, this.record) = (model, limits, context, record);
+    }
+
+    /// <summary>The model.</summary>
+    public Model Model { get; }
+
+    /// <summary>Bounds on the request.</summary>
+    public Limits Limits { get; }
+
+    /// <summary>The request's cancellation and costs.</summary>
+    public RequestContext Context { get; }
+
+    /// <inheritdoc/>
+    public static ValueTask<InferenceCall?> BindAsync(HttpContext context, ParameterInfo parameter)
+    {
+        var services = context.RequestServices;
+        var limits = services.GetRequiredService<Limits>();
+        var record = RequestRecord.Of(context);
+        var id = (string)context.Request.RouteValues["model"]!;
+        var model = services.GetRequiredService<ModelCatalog>().Get(id);
+        record.Model = id;
+        context.Response.Headers["x-model"] = id;
+
+        var deadline = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted);
+        context.Response.RegisterForDispose(deadline);
+        deadline.CancelAfter(limits.RequestTimeout);
+        record.Cost = new RequestContext(deadline.Token) { MaxTokens = limits.MaxTokens };
+        return ValueTask.FromResult<InferenceCall?>(new InferenceCall(model, limits, record.Cost, record));
+    }
+
+    /// <summary>Notes what is asked for, before it runs.</summary>
+    public void Begin(string task, int items) => (record.Task, record.Items) = (task, items);
+
+    /// <summary>What it cost, for the answer's body.</summary>
+    public Usage Usage => new(Context.Tokens);
+
+    /// <summary>Sets the headers that every inference has.</summary>
+    public void WriteHeaders(HttpResponse response)
+    {
+        response.Headers["x-tokenize-ms"] = RequestLog.Milliseconds(Context.Tokenize);
+        response.Headers["x-queue-ms"] = RequestLog.Milliseconds(Context.Queue);
+        response.Headers["x-inference-ms"] = RequestLog.Milliseconds(Context.Inference);
+        response.Headers["x-batch-size"] = Context.BatchSize.ToString(CultureInfo.InvariantCulture);
+        response.Headers["x-tokens"] = Context.Tokens.ToString(CultureInfo.InvariantCulture);
+    }
+}
+
+/// <summary>What a request cost.</summary>
+/// <param name="Tokens">Tokens of all inputs, special tokens included, padding not.</param>
+internal sealed record Usage(long Tokens);

@@ -1,0 +1,67 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
+using InferenceServer.Engine.Tasks;
+using InferenceServer.Engine.Tasks.Embeddings;
+
+namespace InferenceServer.Endpoints;
+
+/// <summary>How JSON is read and written: snake_case, enumerations as their names, strict in what is read.</summary>
+internal static class WireJson
+{
+    /// <summary>Deepest nesting of a request; the deepest that any request needs is 4.</summary>
+    public const int MaxDepth = 16;
+
+    /// <summary>Requests: unknown, repeated and missing fields are errors, numbers are numbers.</summary>
+    public static JsonSerializerOptions Requests { get; } = Frozen(new JsonSerializerOptions
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+        AllowDuplicateProperties = false,
+        RespectNullableAnnotations = true,
+        MaxDepth = MaxDepth,
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower, allowIntegerValues: false) },
+    });
+
+    /// <summary>Answers: fields without a value are left out, letters stay letters (the content type says JSON, nothing embeds it in HTML).</summary>
+    public static JsonSerializerOptions Answers { get; } = Frozen(new JsonSerializerOptions
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower, allowIntegerValues: false), new PredictionConverter(), new VectorConverter() },
+    });
+
+    /// <summary>The wire names of an enumeration.</summary>
+    public static IEnumerable<string> Names(Type enumeration) => Enum.GetNames(enumeration).Select(JsonNamingPolicy.SnakeCaseLower.ConvertName);
+
+    /// <summary>The wire name of a value.</summary>
+    public static string Name<T>(T value)
+        where T : struct, Enum => JsonNamingPolicy.SnakeCaseLower.ConvertName(value.ToString());
+
+    private static JsonSerializerOptions Frozen(JsonSerializerOptions options)
+    {
+        options.TypeInfoResolver = new DefaultJsonTypeInfoResolver();
+        options.MakeReadOnly();
+        return options;
+    }
+
+    /// <summary>Predictions are written as what they are, without a mark of their type: the answer's <c>task</c> says it.</summary>
+    private sealed class PredictionConverter : JsonConverter<PredictionResult>
+    {
+        public override bool CanConvert(Type typeToConvert) => typeToConvert == typeof(PredictionResult);
+
+        public override PredictionResult Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => throw new NotSupportedException();
+
+        public override void Write(Utf8JsonWriter writer, PredictionResult value, JsonSerializerOptions options) => JsonSerializer.Serialize(writer, value, value.GetType(), options);
+    }
+
+    /// <summary>Vectors are written as numbers.</summary>
+    private sealed class VectorConverter : JsonConverter<EmbeddingVector>
+    {
+        public override EmbeddingVector Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => throw new NotSupportedException();
+
+        public override void Write(Utf8JsonWriter writer, EmbeddingVector value, JsonSerializerOptions options) => value.WriteTo(writer);
+    }
+}

@@ -1,0 +1,221 @@
+using System.Text.Json.Nodes;
+using InferenceServer.Endpoints;
+using InferenceServer.Engine.Tasks;
+using InferenceServer.Engine.Tasks.Embeddings;
+using Microsoft.OpenApi;
+using Swashbuckle.AspNetCore.SwaggerGen;
+
+namespace InferenceServer.Hosting;
+
+/// <summary>The OpenAPI document and Swagger UI, made from what the endpoints say of themselves where they are mapped. Made when first asked for.</summary>
+internal static class OpenApi
+{
+    /// <summary>Registers the document.</summary>
+    public static void AddOpenApi(this WebApplicationBuilder builder)
+    {
+        builder.Services.AddEndpointsApiExplorer();
+        builder.Services.AddSingleton<ISerializerDataContractResolver>(new JsonSerializerDataContractResolver(WireJson.Requests));
+        builder.Services.AddSwaggerGen(swagger =>
+        {
+            swagger.SwaggerDoc("v1", new OpenApiInfo
+            {
+                Title = "InferenceServer",
+                Version = CommandLine.Version,
+                Description = "Embeddings, predictions and attention of pretrained BERT, GPT and encoder-decoder models. Offsets count Unicode code points of the original text. Errors are problem details (RFC 9457).",
+            });
+            swagger.CustomSchemaIds(SchemaId);
+            swagger.MapType<InputList>(Inputs);
+            swagger.MapType<EmbeddingVector>(Numbers);
+            swagger.SupportNonNullableReferenceTypes();
+            swagger.NonNullableReferenceTypesAsRequired();
+            swagger.OperationFilter<OperationFilter>();
+            swagger.SchemaFilter<BodySchemas>();
+            foreach (var assembly in (System.Reflection.Assembly[])[typeof(OpenApi).Assembly, typeof(ITask).Assembly])
+            {
+                if (File.Exists(Path.ChangeExtension(assembly.Location, ".xml")))
+                {
+                    swagger.IncludeXmlComments(assembly);
+                }
+            }
+        });
+    }
+
+    /// <summary>Serves the document at /swagger/v1/swagger.json and Swagger UI at /swagger.</summary>
+    public static void UseOpenApi(this WebApplication app)
+    {
+        app.UseSwagger();
+        app.UseSwaggerUI(ui =>
+        {
+            ui.SwaggerEndpoint("/swagger/v1/swagger.json", "InferenceServer");
+            ui.DocumentTitle = "InferenceServer";
+            ui.DisplayRequestDuration();
+            ui.DefaultModelsExpandDepth(0);
+        });
+    }
+
+    private static OpenApiSchema Inputs() => new()
+    {
+        Description = "A text, a list of texts, or a list of lists of token ids.",
+        OneOf =
+        [
+            new OpenApiSchema { Type = JsonSchemaType.String },
+            new OpenApiSchema { Type = JsonSchemaType.Array, Items = new OpenApiSchema { Type = JsonSchemaType.String } },
+            new OpenApiSchema { Type = JsonSchemaType.Array, Items = new OpenApiSchema { Type = JsonSchemaType.Array, Items = new OpenApiSchema { Type = JsonSchemaType.Integer, Format = "int32" } } },
+        ],
+    };
+
+    private static OpenApiSchema Numbers() => new() { Type = JsonSchemaType.Array, Items = new OpenApiSchema { Type = JsonSchemaType.Number } };
+
+    private static string SchemaId(Type type) => type.IsGenericType ? type.Name[..type.Name.IndexOf('`', StringComparison.Ordinal)] + string.Concat(type.GetGenericArguments().Select(SchemaId)) : type.Name;
+
+    /// <summary>Summary, examples, path parameters, error answers and headers of an operation.</summary>
+    private sealed class OperationFilter : IOperationFilter
+    {
+        private static readonly (string Name, string Description)[] InferenceHeaders =
+        [
+            ("x-model", "The model's id"),
+            ("x-tokenize-ms", "Time in the tokenizer"),
+            ("x-queue-ms", "Longest wait of an input in the queue"),
+            ("x-inference-ms", "Longest run of a batch that an input rode in"),
+            ("x-batch-size", "Largest batch that an input rode in"),
+            ("x-tokens", "Tokens of all inputs"),
+        ];
+
+        public void Apply(OpenApiOperation operation, OperationFilterContext context)
+        {
+            var metadata = context.ApiDescription.ActionDescriptor.EndpointMetadata;
+            if (metadata.OfType<OperationDescription>().FirstOrDefault() is not { } description)
+            {
+                return;
+            }
+
+            operation.OperationId = description.Id;
+            operation.Summary = description.Summary;
+            operation.Description = description.Description;
+            var path = context.ApiDescription.RelativePath ?? "";
+            var tag = path.StartsWith("health", StringComparison.Ordinal) ? "Health" : "Models";
+            operation.Tags = new HashSet<OpenApiTagReference> { new(tag, context.Document) };
+            AddModelParameter(operation, path, description);
+            AddExamples(operation, description, metadata.OfType<FurtherExample>());
+            foreach (var status in metadata.OfType<Refusals>().SelectMany(r => r.Statuses))
+            {
+                var schema = context.SchemaGenerator.GenerateSchema(typeof(Problem), context.SchemaRepository);
+                var response = new OpenApiResponse
+                {
+                    Description = status == StatusCodes.Status404NotFound ? "There is no such model" : ErrorTable.OfStatus(status).Title,
+                    Content = new Dictionary<string, IOpenApiMediaType> { [Problem.ContentType] = new OpenApiMediaType { Schema = schema } },
+                };
+                if (status is StatusCodes.Status429TooManyRequests or StatusCodes.Status503ServiceUnavailable)
+                {
+                    response.Headers = new Dictionary<string, IOpenApiHeader> { ["Retry-After"] = Header("Seconds after which to try again", JsonSchemaType.Integer) };
+                }
+
+                (operation.Responses ??= [])[status.ToString(System.Globalization.CultureInfo.InvariantCulture)] = response;
+            }
+
+            foreach (var response in (operation.Responses ?? []).Values.OfType<OpenApiResponse>())
+            {
+                response.Headers ??= new Dictionary<string, IOpenApiHeader>();
+                response.Headers["x-request-id"] = Header("The request's id, also in the server's log", JsonSchemaType.String);
+            }
+
+            if (operation.RequestBody is not null && operation.Responses?.GetValueOrDefault("200") is OpenApiResponse ok)
+            {
+                ok.Description = "The answer";
+                foreach (var (name, text) in InferenceHeaders)
+                {
+                    ok.Headers![name] = Header(text, name == "x-model" ? JsonSchemaType.String : JsonSchemaType.Number);
+                }
+            }
+        }
+
+        private static OpenApiHeader Header(string description, JsonSchemaType type) => new() { Description = description, Schema = new OpenApiSchema { Type = type } };
+
+        private static void AddModelParameter(OpenApiOperation operation, string path, OperationDescription description)
+        {
+            if (!path.Contains("{model}", StringComparison.Ordinal))
+            {
+                return;
+            }
+
+            operation.Parameters ??= [];
+            if (operation.Parameters.FirstOrDefault(p => p.Name == "model") is not OpenApiParameter parameter)
+            {
+                parameter = new OpenApiParameter { Name = "model", In = ParameterLocation.Path, Required = true, Schema = new OpenApiSchema { Type = JsonSchemaType.String } };
+                operation.Parameters.Add(parameter);
+            }
+
+            parameter.Description = "Id of a model, as GET /api/models lists them";
+            parameter.Example = description.Model;
+        }
+
+        private static void AddExamples(OpenApiOperation operation, OperationDescription description, IEnumerable<FurtherExample> further)
+        {
+            if (description.Example is null || operation.RequestBody is not OpenApiRequestBody body)
+            {
+                return;
+            }
+
+            body.Required = true;
+            foreach (var media in body.Content!.Values.OfType<OpenApiMediaType>())
+            {
+                var examples = further.ToList();
+                if (examples.Count == 0)
+                {
+                    media.Example = JsonNode.Parse(description.Example);
+                    continue;
+                }
+
+                media.Examples = new Dictionary<string, IOpenApiExample> { [description.Id] = new OpenApiExample { Summary = $"on {description.Model}", Value = JsonNode.Parse(description.Example) } };
+                foreach (var example in examples)
+                {
+                    media.Examples[example.Name] = new OpenApiExample { Summary = $"{example.Name}, on {example.Model}", Value = JsonNode.Parse(example.Body) };
+                }
+            }
+        }
+    }
+
+    /// <summary>What the types alone do not say: the forms that a body's members take by task, and that nothing else is taken.</summary>
+    private sealed class BodySchemas : ISchemaFilter
+    {
+        public void Apply(IOpenApiSchema schema, SchemaFilterContext context)
+        {
+            if (schema is not OpenApiSchema open)
+            {
+                return;
+            }
+
+            IOpenApiSchema Of(Type type) => context.SchemaGenerator.GenerateSchema(type, context.SchemaRepository);
+            if (context.Type.Name.EndsWith("Body", StringComparison.Ordinal) && open.Properties is { Count: > 0 })
+            {
+                open.AdditionalPropertiesAllowed = false;
+            }
+
+            if (context.Type == typeof(PredictionsBody))
+            {
+                var predictions = TaskCatalogue.All.OfType<IPredictionTask>().ToList();
+                var inputs = Inputs();
+                inputs.OneOf!.Add(new OpenApiSchema { Type = JsonSchemaType.Array, Items = Of(typeof(QuestionBody)) });
+                open.Properties!["inputs"] = inputs;
+                open.Properties["pairs"] = Inputs();
+                open.Properties["task"] = new OpenApiSchema { Type = JsonSchemaType.String, Description = "One of the model's tasks. Default: that of its head.", Enum = [.. predictions.Select(t => (JsonNode)t.Name)] };
+                open.Properties["parameters"] = new OpenApiSchema { Description = "The task's parameters.", AnyOf = [.. predictions.Select(t => Of(t.RequestType))] };
+            }
+            else if (context.Type == typeof(PredictionsAnswer) && open.Properties?.ContainsKey("items") == true)
+            {
+                var results = typeof(PredictionResult).Assembly.GetTypes().Where(t => t.BaseType == typeof(PredictionResult));
+                open.Properties["items"] = new OpenApiSchema { Type = JsonSchemaType.Array, Description = "One entry an input; its members depend on the task.", Items = new OpenApiSchema { AnyOf = [.. results.Select(Of)] } };
+            }
+            else if (context.Type == typeof(EmbeddingAnswerItem))
+            {
+                open.Properties!["embedding"] = new OpenApiSchema { OneOf = [Numbers(), new OpenApiSchema { Type = JsonSchemaType.String, Format = "byte" }] };
+                open.Properties["embeddings"] = new OpenApiSchema { Type = JsonSchemaType.Array, Items = new OpenApiSchema { OneOf = [Numbers(), new OpenApiSchema { Type = JsonSchemaType.String, Format = "byte" }] } };
+                open.Properties["tokens"] = new OpenApiSchema { OneOf = [new OpenApiSchema { Type = JsonSchemaType.Integer }, new OpenApiSchema { Type = JsonSchemaType.Array, Items = new OpenApiSchema { Type = JsonSchemaType.String } }] };
+            }
+            else if (context.Type == typeof(AttentionAnswer))
+            {
+                open.Properties!["attention"] = new OpenApiSchema { Description = "Nested lists in the order of the axes, or base64 (f16_base64, u8).", OneOf = [new OpenApiSchema { Type = JsonSchemaType.Array, Items = new OpenApiSchema() }, new OpenApiSchema { Type = JsonSchemaType.String, Format = "byte" }] };
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+using InferenceServer.Engine.Loading;
+using InferenceServer.Engine.Sessions;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.FileProviders;
+using Serilog;
+
+namespace InferenceServer.Hosting;
+
+/// <summary>Puts the server together and runs it; <c>Program.cs</c> is its table of contents.</summary>
+internal static partial class ServerHost
+{
+    /// <summary>A builder whose content (appsettings.json, wwwroot) lies beside the program, wherever the command is typed.</summary>
+    public static WebApplicationBuilder CreateBuilder(string[] args)
+    {
+        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
+        builder.WebHost.UseKestrelHttpsConfiguration();
+        if (builder.Configuration["urls"] is null or "" && builder.Configuration["http_ports"] is null or "" && builder.Configuration["https_ports"] is null or ""
+            && !builder.Configuration.GetSection("Kestrel:Endpoints").GetChildren().Any())
+        {
+            builder.WebHost.UseUrls(Settings.DefaultUrl);
+        }
+
+        return builder;
+    }
+
+    /// <summary>Reads the settings; null when something is wrong, after every error has been printed.</summary>
+    public static Settings? ReadSettings(this WebApplicationBuilder builder)
+    {
+        var settings = Settings.Read(builder.Configuration, out var errors);
+        if (errors.Count == 0)
+        {
+            return settings;
+        }
+
+        Console.Error.WriteLine(errors.Count == 1 ? "A setting is wrong:" : $"{errors.Count} settings are wrong:");
+        foreach (var error in errors)
+        {
+            Console.Error.WriteLine("  " + error);
+        }
+
+        return null;
+    }
+
+    /// <summary>Bounds on connections, bodies and time.</summary>
+    public static void AddLimits(this WebApplicationBuilder builder, Limits limits, Shutdown shutdown)
+    {
+        builder.Services.AddSingleton(limits);
+        builder.Services.AddSingleton(shutdown);
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = limits.MaxBodyBytes;
+            kestrel.Limits.MaxConcurrentConnections = limits.MaxConnections;
+            kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(limits.HeadersTimeoutSeconds);
+        });
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(shutdown.DrainSeconds + shutdown.TimeoutSeconds));
+        builder.Services.AddSingleton<Draining>();
+        builder.Services.AddHostedService(services => services.GetRequiredService<Draining>());
+    }
+
+    /// <summary>The models and their loader.</summary>
+    public static void AddModels(this WebApplicationBuilder builder, LoadingOptions options)
+    {
+        builder.Services.AddSingleton<ModelCatalog>();
+        builder.Services.AddSingleton(services => new ModelLoader(options, services.GetRequiredService<ModelCatalog>(), services.GetRequiredService<ILoggerFactory>(), TimeProvider.System));
+    }
+
+    /// <summary>The start page.</summary>
+    public static void UseStartPage(this WebApplication app)
+    {
+        var files = new PhysicalFileProvider(Path.Combine(AppContext.BaseDirectory, "wwwroot"));
+        app.UseDefaultFiles(new DefaultFilesOptions { FileProvider = files });
+        app.UseStaticFiles(new StaticFileOptions { FileProvider = files, OnPrepareResponse = r => r.Context.Response.Headers.CacheControl = "no-cache" });
+    }
+
+    /// <summary>Listens at once, loads the models meanwhile, reports, and runs until it is told to stop. Gives the exit code.</summary>
+    public static async Task<int> RunToEndAsync(this WebApplication app, LogSettings logging)
+    {
+        var log = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("InferenceServer");
+        ModelLoader loader;
+        try
+        {
+            loader = app.Services.GetRequiredService<ModelLoader>();
+        }
+        catch (ExecutionProviderException e)
+        {
+            return Refused(e.Message);
+        }
+
+        var lifetime = app.Services.GetRequiredService<IHostApplicationLifetime>();
+        var loading = Task.Run(() => loader.LoadAsync(lifetime.ApplicationStopping));
+        try
+        {
+            await app.StartAsync();
+        }
+        catch (Exception e) when (e is IOException or InvalidOperationException or FormatException)
+        {
+            return Refused($"The server cannot listen: {e.Message} Choose another address with --urls, for example --urls http://localhost:8081.");
+        }
+
+        try
+        {
+            await loading;
+            StartupReport.Write(loader.Catalog, app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses, logging.Format, log);
+        }
+        catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested)
+        {
+            // Told to stop while loading.
+        }
+        catch (Exception e)
+        {
+            LoadingFailed(log, e); // a folder that cannot be served is no exception: this is a defect
+            await app.StopAsync();
+            await app.DisposeAsync();
+            return 1;
+        }
+
+        await app.WaitForShutdownAsync();
+        await app.DisposeAsync();
+        return 0;
+    }
+
+    [LoggerMessage(123, LogLevel.Critical, "A defect ended the loading of the models")]
+    private static partial void LoadingFailed(Microsoft.Extensions.Logging.ILogger log, Exception exception);
+
+    private static int Refused(string reason)
+    {
+        Console.Error.WriteLine(reason);
+        Log.CloseAndFlush();
+        return 1;
+    }
+}

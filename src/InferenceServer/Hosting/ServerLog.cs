@@ -1,0 +1,83 @@
+using System.Globalization;
+using Serilog;
+using Serilog.Core;
+using Serilog.Events;
+using Serilog.Formatting.Compact;
+
+namespace InferenceServer.Hosting;
+
+/// <summary>
+/// Serilog in two stages: a logger that works before any setting is read, so that nothing that goes wrong at the start is lost, then the
+/// one that the settings ask for.
+/// </summary>
+internal static class ServerLog
+{
+    private const string Template = "{Timestamp:HH:mm:ss.fff} {Level:u3} {Message:lj}{NewLine}{Exception}";
+
+    /// <summary>Stage one.</summary>
+    public static void Start() =>
+        Log.Logger = Written(new LoggerConfiguration().MinimumLevel.Is(LogEventLevel.Warning), LogSettings.RunsInContainer ? LogFormat.Json : LogFormat.Text).CreateLogger();
+
+    /// <summary>Stage two: format and levels as set; the framework's own chatter from Warning on unless its level is set.</summary>
+    public static void AddServerLog(this WebApplicationBuilder builder, LogSettings settings)
+    {
+        var configuration = new LoggerConfiguration().MinimumLevel.Is(LogEventLevel.Information)
+            .MinimumLevel.Override("Microsoft", LogEventLevel.Warning)
+            .MinimumLevel.Override("System", LogEventLevel.Warning)
+            .Filter.ByExcluding(IsExpectedAtShutdown);
+        foreach (var (category, level) in LogLevels.Read(builder.Configuration))
+        {
+            configuration = category is null ? configuration.MinimumLevel.Is(level) : configuration.MinimumLevel.Override(category, level);
+        }
+
+        Log.Logger = Written(configuration, settings.Format).CreateLogger();
+        builder.Logging.ClearProviders();
+        builder.Services.AddSerilog(dispose: true);
+    }
+
+    private static LoggerConfiguration Written(LoggerConfiguration configuration, LogFormat format) => format == LogFormat.Json
+        ? configuration.WriteTo.Console(new RenderedCompactJsonFormatter())
+        : configuration.WriteTo.Console(outputTemplate: Template, formatProvider: CultureInfo.InvariantCulture);
+
+    /// <summary>Kestrel's note that connections were cut after the shutdown time-out is no defect.</summary>
+    private static bool IsExpectedAtShutdown(LogEvent e) => e.Exception is OperationCanceledException && e.Level < LogEventLevel.Error;
+}
+
+/// <summary><c>Logging:LogLevel:{category}</c> as Serilog's levels.</summary>
+internal static class LogLevels
+{
+    /// <summary>Levels by category; null is the default one.</summary>
+    public static IEnumerable<(string? Category, LogEventLevel Level)> Read(IConfiguration configuration)
+    {
+        foreach (var setting in configuration.GetSection("Logging:LogLevel").GetChildren())
+        {
+            if (Enum.TryParse<LogLevel>(setting.Value, ignoreCase: true, out var level) && Enum.IsDefined(level))
+            {
+                yield return (setting.Key.Equals("Default", StringComparison.OrdinalIgnoreCase) ? null : setting.Key, Level(level));
+            }
+        }
+    }
+
+    /// <summary>Reports values that are no level.</summary>
+    public static void Check(IConfiguration configuration, List<string> errors)
+    {
+        foreach (var setting in configuration.GetSection("Logging:LogLevel").GetChildren())
+        {
+            if (!Enum.TryParse<LogLevel>(setting.Value, ignoreCase: true, out var level) || !Enum.IsDefined(level))
+            {
+                errors.Add($"{setting.Path} is '{setting.Value}', expected one of {string.Join(", ", Enum.GetNames<LogLevel>())}.");
+            }
+        }
+    }
+
+    private static LogEventLevel Level(LogLevel level) => level switch
+    {
+        LogLevel.Trace => LogEventLevel.Verbose,
+        LogLevel.Debug => LogEventLevel.Debug,
+        LogLevel.Information => LogEventLevel.Information,
+        LogLevel.Warning => LogEventLevel.Warning,
+        LogLevel.Error => LogEventLevel.Error,
+        LogLevel.Critical => LogEventLevel.Fatal,
+        _ => LevelAlias.Off,
+    };
+}

@@ -1,0 +1,141 @@
+using System.Globalization;
+using System.Text;
+using InferenceServer.Engine.Loading;
+using InferenceServer.Engine.Tasks;
+
+namespace InferenceServer.Hosting;
+
+/// <summary>What a person sees when the models are loaded: a table, the addresses, and a curl line that works when pasted. In JSON logs the same as events.</summary>
+internal static partial class StartupReport
+{
+    private static readonly string[] Columns = ["model", "tasks", "layers x heads", "max tokens", "provider", "lanes x threads", "load"];
+
+    /// <summary>Writes the report.</summary>
+    public static void Write(ModelCatalog catalog, IEnumerable<string> addresses, LogFormat format, ILogger log)
+    {
+        var bases = addresses.Select(Reachable).Distinct().ToList();
+        if (format == LogFormat.Json)
+        {
+            Events(catalog, bases, log);
+            return;
+        }
+
+        Console.Out.Write(Text(catalog, bases));
+        Console.Out.Flush();
+    }
+
+    /// <summary>The report as text.</summary>
+    internal static string Text(ModelCatalog catalog, IReadOnlyList<string> bases)
+    {
+        var text = new StringBuilder();
+        var entries = catalog.Entries;
+        var rows = entries.Where(e => e.State == ModelState.Ready).Select(Row).Prepend(Columns).ToList();
+        if (rows.Count > 1)
+        {
+            var widths = Enumerable.Range(0, Columns.Length).Select(c => rows.Max(r => r[c].Length)).ToArray();
+            text.AppendLine();
+            foreach (var row in rows)
+            {
+                text.Append("  ").AppendLine(string.Join("  ", row.Select((cell, c) => cell.PadRight(widths[c]))).TrimEnd());
+            }
+        }
+
+        foreach (var entry in entries.Where(e => e.State == ModelState.Failed))
+        {
+            text.AppendLine().Append("  failed: ").Append(entry.Id).Append(": ").AppendLine(entry.Reason);
+        }
+
+        if (rows.Count == 1)
+        {
+            text.AppendLine().AppendLine("  No model is ready. Put model folders into the models directory, or name another one with --models <dir>.");
+        }
+
+        foreach (var address in bases)
+        {
+            text.AppendLine()
+                .Append("  page     ").Append(address).AppendLine("/")
+                .Append("  Swagger  ").Append(address).AppendLine("/swagger")
+                .Append("  health   ").Append(address).AppendLine("/health/ready");
+        }
+
+        if (bases.Count > 0 && Curl(entries, bases[0]) is { } curl)
+        {
+            text.AppendLine().Append("  ").AppendLine(curl);
+        }
+
+        return text.AppendLine().ToString();
+    }
+
+    private static string[] Row(ModelEntry entry)
+    {
+        var config = entry.Model!.Manifest.Config;
+        return
+        [
+            entry.Id,
+            string.Join(", ", TaskCatalogue.NamesOf(entry.Model)),
+            config is { Layers: { } layers, Heads: { } heads } ? $"{layers} x {heads}" : "-",
+            entry.Model.MaxTokens.ToString(CultureInfo.InvariantCulture),
+            entry.Provider ?? "-",
+            $"{entry.Lanes} x {entry.Threads}",
+            string.Create(CultureInfo.InvariantCulture, $"{entry.LoadTime.TotalSeconds:0.00} s"),
+        ];
+    }
+
+    /// <summary>A request that a model here can answer, for pasting into a shell.</summary>
+    private static string? Curl(IReadOnlyList<ModelEntry> entries, string address)
+    {
+        foreach (var (task, operation, body) in ((string, string, string)[])
+        [
+            ("embeddings", "embeddings", """{"inputs": "The cat sleeps on the sofa."}"""),
+            ("text-classification", "predictions", """{"inputs": "The cat sleeps on the sofa."}"""),
+            ("next-token", "predictions", """{"inputs": "The cat sleeps on"}"""),
+            ("tokenize", "tokenize", """{"inputs": "The cat sleeps on the sofa."}"""),
+        ])
+        {
+            if (entries.FirstOrDefault(e => e.Model is { } model && TaskCatalogue.NamesOf(model).Contains(task)) is { } entry)
+            {
+                return $"curl -s {address}/api/models/{Uri.EscapeDataString(entry.Id)}/{operation} -H 'content-type: application/json' -d '{body}'";
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>An address as a client on this machine writes it: a wildcard is no host.</summary>
+    internal static string Reachable(string address)
+    {
+        foreach (var wildcard in (string[])["://[::]", "://0.0.0.0", "://*", "://+"])
+        {
+            address = address.Replace(wildcard, "://localhost", StringComparison.Ordinal);
+        }
+
+        return address.TrimEnd('/');
+    }
+
+    private static void Events(ModelCatalog catalog, List<string> addresses, ILogger log)
+    {
+        foreach (var entry in catalog.Entries)
+        {
+            if (entry is { State: ModelState.Ready, Model: { } model })
+            {
+                var config = model.Manifest.Config;
+                Ready(log, entry.Id, TaskCatalogue.NamesOf(model), config.Layers, config.Heads, model.MaxTokens, entry.Provider, entry.Lanes, entry.Threads, Math.Round(entry.LoadTime.TotalSeconds, 3));
+            }
+            else
+            {
+                Failed(log, entry.Id, entry.Reason);
+            }
+        }
+
+        Listening(log, addresses);
+    }
+
+    [LoggerMessage(120, LogLevel.Information, "Model {Model} is ready: tasks {Tasks}, {Layers} layers x {Heads} heads, at most {MaxTokens} tokens, {Provider}, {Lanes} lanes x {Threads} threads, loaded in {LoadSeconds} s")]
+    private static partial void Ready(ILogger log, string model, IReadOnlyList<string> tasks, int? layers, int? heads, int maxTokens, string? provider, int lanes, int threads, double loadSeconds);
+
+    [LoggerMessage(121, LogLevel.Error, "Model {Model} failed: {Reason}")]
+    private static partial void Failed(ILogger log, string model, string? reason);
+
+    [LoggerMessage(122, LogLevel.Information, "Listening on {Addresses}: page at /, Swagger UI at /swagger, health at /health/ready")]
+    private static partial void Listening(ILogger log, IReadOnlyList<string> addresses);
+}

