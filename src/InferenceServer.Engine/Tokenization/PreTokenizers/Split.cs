@@ -1,0 +1,12 @@
+using InferenceServer.Engine.Tokenization.Patterns;
+
+namespace InferenceServer.Engine.Tokenization.PreTokenizers;
+
+/// <summary><c>Split</c>: splits at the matches of a pattern, with a behaviour; inverted, what lies between them counts as match.</summary>
+internal sealed class Split(Pattern pattern, SplitBehavior behavior, bool invert) : PreTokenizer
+{
+    private readonly MatchFinder finder = pattern.FindMatches;
+
+    /// <inheritdoc/>
+    public override void PreTokenize(PreTokenizedText text) => text.Split(finder, behavior, invert);
+}
