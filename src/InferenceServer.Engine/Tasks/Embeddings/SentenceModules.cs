@@ -64,30 +64,18 @@ internal static class SentenceModules
             "Identity" or "" => static v => v,
             "Tanh" => MathF.Tanh,
             "ReLU" => static v => Math.Max(v, 0),
-            "ReLU6" => static v => Math.Clamp(v, 0, 6),
-            "LeakyReLU" => static v => v >= 0 ? v : 0.01f * v,
-            "ELU" => static v => v > 0 ? v : MathF.Exp(v) - 1,
             "GELU" => static v => (float)(0.5 * v * (1 + Erf(v / Math.Sqrt(2)))),
             "SiLU" => static v => v / (1 + MathF.Exp(-v)),
-            "Mish" => static v => v * MathF.Tanh(Softplus(v)),
             "Sigmoid" => static v => 1 / (1 + MathF.Exp(-v)),
-            "LogSigmoid" => static v => -Softplus(-v),
-            "Softplus" => Softplus,
-            "Softsign" => static v => v / (1 + Math.Abs(v)),
-            "Hardtanh" => static v => Math.Clamp(v, -1, 1),
-            "Hardsigmoid" => static v => Math.Clamp((v / 6) + 0.5f, 0, 1),
-            "Hardswish" => static v => v * Math.Clamp((v / 6) + 0.5f, 0, 1),
             _ => throw InferenceException.Unprocessable(
                 "model",
-                $"The model's Dense module has the activation {activation}, which is not supported. Supported: Identity, Tanh, ReLU, ReLU6, LeakyReLU, ELU, GELU, SiLU, Mish, Sigmoid, LogSigmoid, Softplus, Softsign, Hardtanh, Hardsigmoid, Hardswish."),
+                $"The model's Dense module has the activation {activation}, which is not supported. Supported: Identity, Tanh, ReLU, GELU, SiLU, Sigmoid."),
         };
         for (var i = 0; i < x.Length; i++)
         {
             x[i] = function(x[i]);
         }
     }
-
-    private static float Softplus(float v) => v > 20 ? v : MathF.Log(1 + MathF.Exp(v));
 
     /// <summary>The error function to about 1e-15: its Maclaurin series for small arguments, the continued fraction of erfc for large ones (Abramowitz and Stegun 7.1.6, 7.1.14).</summary>
     internal static double Erf(double x)
