@@ -1,66 +1,283 @@
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Tokenization.Decoders;
+using InferenceServer.Engine.Tokenization.Models;
+using InferenceServer.Engine.Tokenization.Normalizers;
+using InferenceServer.Engine.Tokenization.PostProcessors;
+using InferenceServer.Engine.Tokenization.PreTokenizers;
+
 namespace InferenceServer.Engine.Tokenization;
 
 /// <summary>
 /// A tokenizer built from a model folder: <c>tokenizer.json</c>, or the older files (vocab.txt; vocab.json + merges.txt;
 /// SentencePiece models), with tokenizer_config.json and special_tokens_map.json. Immutable and thread-safe.
+/// Equal to the reference, Hugging Face tokenizers 0.22.
 /// </summary>
 public sealed class Tokenizer
 {
-    private Tokenizer()
+    private readonly Normalizer? normalizer;
+    private readonly PreTokenizer? preTokenizer;
+    private readonly Model model;
+    private readonly PostProcessor? postProcessor;
+    private readonly Decoder? decoder;
+    private readonly AddedVocabulary added;
+    private readonly SpaceCounts? spaces;
+    private readonly Tokenizer? target;
+
+    internal Tokenizer(TokenizerParts parts, TokenizerConfig config)
     {
+        normalizer = parts.Normalizer;
+        preTokenizer = parts.PreTokenizer;
+        model = parts.Model;
+        postProcessor = parts.PostProcessor;
+        decoder = parts.Decoder;
+        FileTruncation = parts.Truncation;
+        FilePadding = parts.Padding;
+        added = new AddedVocabulary(parts.AddedTokens, model, normalizer);
+        spaces = postProcessor is { TrimsOffsets: true } ? new SpaceCounts(IdToToken) : null;
+        target = parts.Target is null ? null : new Tokenizer(parts.Target, config);
+        Named = config.Resolve(TokenToId);
+        ModelMaxLength = config.ModelMaxLength;
+        TruncationSide = config.TruncationSide;
+        PaddingSide = config.PaddingSide;
+        Parts = parts.Names ?? new Dictionary<string, string>
+        {
+            ["normalizer"] = normalizer?.GetType().Name ?? "none",
+            ["pre_tokenizer"] = preTokenizer?.GetType().Name ?? "none",
+            ["model"] = model.GetType().Name,
+            ["post_processor"] = postProcessor?.GetType().Name ?? "none",
+            ["decoder"] = decoder?.GetType().Name ?? "none",
+        };
     }
 
-    /// <summary>Builds the tokenizer of a model folder.</summary>
-    /// <exception cref="Diagnostics.ModelLoadException">A file is missing or damaged, or names a part that is not supported; the message names the file and the JSON path.</exception>
-    public static Tokenizer Load(string folder) => throw new NotImplementedException();
-
-    /// <summary>Encodes one text, or a pair when <paramref name="pair"/> is not null (an empty pair is a pair). Without <paramref name="truncation"/> nothing is cut, whatever the file says.</summary>
-    public TokenEncoding Encode(string text, string? pair = null, bool addSpecialTokens = true, Truncation? truncation = null) => throw new NotImplementedException();
-
-    /// <summary>Encodes a target text of an encoder-decoder (another vocabulary for some, Marian's target.spm).</summary>
-    public TokenEncoding EncodeTarget(string text, bool addSpecialTokens = true) => throw new NotImplementedException();
-
-    /// <summary>Wraps ready ids in the tokenizer's special tokens (cls, sep or whatever its post-processor adds).</summary>
-    public int[] AddSpecialTokens(ReadOnlySpan<int> ids) => throw new NotImplementedException();
-
-    /// <summary>Decodes ids as the reference does; ids that do not exist are dropped.</summary>
-    public string Decode(ReadOnlySpan<int> ids, bool skipSpecialTokens = true) => throw new NotImplementedException();
-
-    /// <summary>Decodes token by token for a stream: never half a character.</summary>
-    public DecodeStream DecodeStream(bool skipSpecialTokens = true) => throw new NotImplementedException();
-
-    /// <summary>The token of an id, or null.</summary>
-    public string? IdToToken(int id) => throw new NotImplementedException();
-
-    /// <summary>The id of a token, or null.</summary>
-    public int? TokenToId(string token) => throw new NotImplementedException();
-
     /// <summary>Size of the vocabulary, added tokens included.</summary>
-    public int VocabularySize => throw new NotImplementedException();
+    public int VocabularySize => model.Vocabulary.Count + added.Extra;
 
     /// <summary>Ids of the tokenizer's special tokens.</summary>
-    public IReadOnlySet<int> SpecialIds => throw new NotImplementedException();
-
-    /// <summary>How many tokens the post-processor adds to a single text or to a pair.</summary>
-    public int SpecialTokensToAdd(bool pair) => throw new NotImplementedException();
+    public IReadOnlySet<int> SpecialIds => added.SpecialIds;
 
     /// <summary>The named special tokens of tokenizer_config.json and special_tokens_map.json, with their ids.</summary>
-    public NamedTokens Named => throw new NotImplementedException();
+    public NamedTokens Named { get; }
 
     /// <summary><c>model_max_length</c> of tokenizer_config.json when it is a real limit (below 1e9), else null.</summary>
-    public int? ModelMaxLength => throw new NotImplementedException();
+    public int? ModelMaxLength { get; }
 
     /// <summary><c>truncation_side</c> of tokenizer_config.json.</summary>
-    public Side TruncationSide => throw new NotImplementedException();
+    public Side TruncationSide { get; }
 
     /// <summary><c>padding_side</c> of tokenizer_config.json.</summary>
-    public Side PaddingSide => throw new NotImplementedException();
+    public Side PaddingSide { get; }
 
-    /// <summary>True when a token that continues a word is marked in the vocabulary by a prefix such as <c>##</c> (null: it is not).</summary>
-    public string? ContinuingSubwordPrefix => throw new NotImplementedException();
+    /// <summary>The mark (such as <c>##</c>) before a token that continues a word; null when the vocabulary has none.</summary>
+    public string? ContinuingSubwordPrefix => model.ContinuingSubwordPrefix;
 
     /// <summary>The parts as the JSON names them, for people: normalizer, pre_tokenizer, model, post_processor, decoder.</summary>
-    public IReadOnlyDictionary<string, string> Parts => throw new NotImplementedException();
+    public IReadOnlyDictionary<string, string> Parts { get; }
+
+    /// <summary>Truncation that tokenizer.json asks for; applied only when it is passed to <see cref="Encode(string, string?, bool, Truncation?)"/>.</summary>
+    internal Truncation? FileTruncation { get; }
+
+    /// <summary>Padding that tokenizer.json asks for; applied only when asked for.</summary>
+    internal Padding? FilePadding { get; }
+
+    /// <summary>Builds the tokenizer of a model folder.</summary>
+    /// <exception cref="ModelLoadException">A file is missing or damaged, or names a part that is not supported; the message names the file and the JSON path.</exception>
+    public static Tokenizer Load(string folder) => TokenizerReader.Load(folder);
+
+    /// <summary>Encodes one text, or a pair when <paramref name="pair"/> is not null (an empty pair is a pair). Without <paramref name="truncation"/> nothing is cut, whatever the file says.</summary>
+    /// <exception cref="InferenceException">The truncation cannot be done (no second sequence, too short a side, too long a stride), or the text has a part that the vocabulary cannot express.</exception>
+    public TokenEncoding Encode(string text, string? pair = null, bool addSpecialTokens = true, Truncation? truncation = null) =>
+        Encode(text, pair, addSpecialTokens, truncation, null);
+
+    /// <summary>Encodes, and pads a batch of one.</summary>
+    internal TokenEncoding Encode(string text, string? pair, bool addSpecialTokens, Truncation? truncation, Padding? padding)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        if (truncation is not null)
+        {
+            Check(truncation);
+        }
+
+        var room = EncodeRoom.Current;
+        Fill(room, room.First, text, 0);
+        if (pair is not null)
+        {
+            Fill(room, room.Second, pair, 1);
+        }
+
+        var encoding = EncodingDraft.Of(room.First, 0, room.First.Count);
+        var second = pair is null ? null : EncodingDraft.Of(room.Second, 0, room.Second.Count);
+        if (truncation is not null)
+        {
+            // Without room for the special tokens the reference's count wraps around: nothing is cut.
+            var maxLength = addSpecialTokens ? truncation.MaxLength - SpecialTokensToAdd(pair is not null) : truncation.MaxLength;
+            if (maxLength >= 0)
+            {
+                Cutting.Cut(ref encoding, ref second, maxLength, truncation);
+            }
+        }
+
+        var draft = PostProcess(encoding, second, addSpecialTokens);
+        var length = padding?.Target(draft.Length) ?? 0;
+        return Finish(draft, padding, length);
+    }
+
+    /// <summary>Encodes a target text of an encoder-decoder (another vocabulary for some, Marian's target.spm).</summary>
+    public TokenEncoding EncodeTarget(string text, bool addSpecialTokens = true) => (target ?? this).Encode(text, null, addSpecialTokens);
+
+    /// <summary>Wraps ready ids in the tokenizer's special tokens (cls, sep or whatever its post-processor adds).</summary>
+    public int[] AddSpecialTokens(ReadOnlySpan<int> ids)
+    {
+        var row = new TokenRow();
+        row.Reset("", 0);
+        row.Reserve(ids.Length);
+        foreach (var id in ids)
+        {
+            row.Add(id, 0, 0, -1);
+        }
+
+        return Finish(PostProcess(EncodingDraft.Of(row, 0, row.Count), null, true), null, 0).Ids;
+    }
+
+    /// <summary>Decodes ids as the reference does; ids that do not exist are dropped.</summary>
+    public string Decode(ReadOnlySpan<int> ids, bool skipSpecialTokens = true)
+    {
+        var tokens = new List<string>(ids.Length);
+        foreach (var id in ids)
+        {
+            if (IdToToken(id) is { } token && !(skipSpecialTokens && added.IsSpecial(token)))
+            {
+                tokens.Add(token);
+            }
+        }
+
+        return decoder is null ? string.Join(' ', tokens) : string.Concat(decoder.Decode(tokens));
+    }
+
+    /// <summary>Decodes token by token for a stream: never half a character.</summary>
+    public DecodeStream DecodeStream(bool skipSpecialTokens = true) => new(this, skipSpecialTokens);
+
+    /// <summary>The token of an id, or null.</summary>
+    public string? IdToToken(int id) => added.Token(id) ?? model.Vocabulary.Token(id);
+
+    /// <summary>The id of a token, or null.</summary>
+    public int? TokenToId(string token)
+    {
+        ArgumentNullException.ThrowIfNull(token);
+        return added.Id(token) ?? (model.Vocabulary.Id(token) is >= 0 and var id ? id : null);
+    }
+
+    /// <summary>How many tokens the post-processor adds to a single text or to a pair.</summary>
+    public int SpecialTokensToAdd(bool pair) => postProcessor?.AddedTokens(pair) ?? 0;
+
+    // Text to tokens: added tokens, normalizer, pre-tokenizer, model.
+    private void Fill(EncodeRoom room, TokenRow row, string text, int typeId)
+    {
+        row.Reset(text, typeId);
+        var pieces = room.Pieces;
+        pieces.Clear();
+        added.Extract(WellFormed.Of(text), normalizer, pieces);
+        preTokenizer?.PreTokenize(pieces);
+        var tokens = room.Tokens;
+        var takesBytes = model.TakesBytes;
+        for (var i = 0; i < pieces.Pieces.Length; i++)
+        {
+            var piece = pieces.Pieces[i];
+            if (piece.TokenId >= 0)
+            {
+                var (start, end) = piece.Text.OriginalSpan(piece.Start, piece.Start + piece.Length);
+                row.Reserve(1);
+                row.Add(piece.TokenId, start, end, i);
+                if (!piece.Span.SequenceEqual(added.Token(piece.TokenId)))
+                {
+                    row.SetSurface(piece.Span);
+                }
+
+                continue;
+            }
+
+            if (piece.ByteLevel && !takesBytes)
+            {
+                piece = pieces.Materialised(i);
+            }
+
+            tokens.Clear();
+            var span = piece.Span;
+            model.Tokenize(span, piece.ByteLevel, tokens);
+            row.Reserve(tokens.Count);
+            var source = piece.Text;
+            if (source.IsIdentity && !WellFormed.HasPairs(span))
+            {
+                var offset = source.OriginalOffset + piece.Start;
+                foreach (ref readonly var token in tokens.Items)
+                {
+                    row.Add(token.Id, offset + token.Start, offset + token.End, i);
+                    if (token.Surface)
+                    {
+                        row.SetSurface(span[token.Start..token.End]);
+                    }
+                }
+
+                continue;
+            }
+
+            foreach (ref readonly var token in tokens.Items)
+            {
+                var (start, end) = source.OriginalSpan(piece.Start + token.Start, piece.Start + token.End);
+                row.Add(token.Id, start, end, i);
+                if (token.Surface)
+                {
+                    row.SetSurface(span[token.Start..token.End]);
+                }
+            }
+        }
+
+        tokens.Trim();
+    }
+
+    private EncodingDraft PostProcess(EncodingDraft encoding, EncodingDraft? second, bool addSpecialTokens)
+    {
+        List<EncodingDraft> drafts = second is null ? [encoding] : [encoding, second];
+        if (postProcessor is null)
+        {
+            for (var i = 0; i < drafts.Count && second is not null; i++)
+            {
+                drafts[i].SetSequence(i);
+            }
+
+            return EncodingDraft.Merge(drafts);
+        }
+
+        for (var i = 0; i < drafts.Count; i++)
+        {
+            drafts[i].SetSequence(i);
+            foreach (var overflow in drafts[i].Overflowing)
+            {
+                overflow.SetSequence(i);
+            }
+
+            drafts[i].SetTypeId(i);
+        }
+
+        return EncodingDraft.Merge(postProcessor.Process(drafts, addSpecialTokens));
+    }
+
+    private void Check(Truncation truncation)
+    {
+        var effective = truncation.MaxLength - SpecialTokensToAdd(false);
+        if (truncation.MaxLength < 0 || truncation.Stride < 0)
+        {
+            throw InferenceException.Unprocessable("parameters.truncation", "parameters.truncation: max_length and stride must not be negative.");
+        }
+
+        if (effective >= 0 && effective < truncation.Stride)
+        {
+            throw InferenceException.Unprocessable(
+                "parameters.stride",
+                $"parameters.stride: {truncation.Stride} must be less than the {effective} tokens that max_length {truncation.MaxLength} leaves beside the special tokens; make it smaller.");
+        }
+    }
+
+    private TokenEncoding Finish(EncodingDraft draft, Padding? padding, int padTo) => EncodingWriter.Write(draft, padding, padTo, IdToToken, spaces);
 }
 
 /// <summary>A special token by its role.</summary>
@@ -68,13 +285,3 @@ public sealed record NamedToken(string Text, int Id);
 
 /// <summary>The special tokens by their role; null where the folder names none.</summary>
 public sealed record NamedTokens(NamedToken? Bos, NamedToken? Eos, NamedToken? Unk, NamedToken? Sep, NamedToken? Pad, NamedToken? Cls, NamedToken? Mask);
-
-/// <summary>Decodes token by token: <see cref="Push"/> gives the text that became certain.</summary>
-public sealed class DecodeStream
-{
-    /// <summary>The text that <paramref name="id"/> completed, empty while a character is incomplete.</summary>
-    public string Push(int id) => throw new NotImplementedException();
-
-    /// <summary>What is left at the end of the stream.</summary>
-    public string Flush() => throw new NotImplementedException();
-}

@@ -13,6 +13,7 @@ internal static class PreTokenizerFactory
         return type switch
         {
             "BertPreTokenizer" => new BertPreTokenizer(),
+            "ByteLevel" => CreateByteLevel(part),
             "CharDelimiterSplit" => new CharDelimiterSplit(part.Member("delimiter").AsRune()),
             "Digits" => new Digits(part.Bool("individual_digits", false)),
             "FixedLength" => new FixedLength(part.OptionalInt("length", 1) ?? 5),
@@ -25,6 +26,12 @@ internal static class PreTokenizerFactory
             "WhitespaceSplit" => new WhitespaceSplit(),
             _ => throw part.Unsupported("type", type),
         };
+    }
+
+    private static ByteLevel CreateByteLevel(JsonPart part)
+    {
+        part.Bool("trim_offsets");
+        return new ByteLevel(part.Bool("add_prefix_space"), part.Bool("use_regex", true));
     }
 
     private static SplitBehavior Behavior(JsonPart part)

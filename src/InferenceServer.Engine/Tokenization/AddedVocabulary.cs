@@ -1,0 +1,254 @@
+using System.Buffers;
+using System.Text;
+using InferenceServer.Engine.Tokenization.Models;
+using InferenceServer.Engine.Tokenization.Normalizers;
+using InferenceServer.Engine.Tokenization.Unicode;
+
+namespace InferenceServer.Engine.Tokenization;
+
+/// <summary>The added tokens: their ids, and where they stand in a text (the leftmost, then the longest).</summary>
+internal sealed class AddedVocabulary
+{
+    private readonly Dictionary<string, int> ids = new(StringComparer.Ordinal);
+    private readonly Dictionary<int, AddedToken> tokens = [];
+    private readonly HashSet<string> special = new(StringComparer.Ordinal);
+    private readonly Finder plain;
+    private readonly Finder normalized;
+
+    /// <summary>Gives every token its id and prepares the search.</summary>
+    public AddedVocabulary(IReadOnlyList<AddedToken> added, Model model, Normalizer? normalizer)
+    {
+        foreach (var token in added)
+        {
+            if (token.Special && token.Content.Length > 0)
+            {
+                special.Add(token.Content);
+            }
+
+            // Of equal texts the first counts.
+            if (token.Content.Length == 0 || ids.ContainsKey(token.Content))
+            {
+                continue;
+            }
+
+            var id = model.Vocabulary.Id(token.Content);
+            if (id < 0)
+            {
+                var max = ids.Count == 0 ? -1 : ids.Values.Max();
+                id = max >= model.Vocabulary.Count ? max + 1 : model.Vocabulary.Count;
+            }
+
+            ids[token.Content] = id;
+            tokens[id] = token;
+        }
+
+        var plainTokens = new List<(string, int, AddedToken)>();
+        var normalizedTokens = new List<(string, int, AddedToken)>();
+        foreach (var (id, token) in tokens)
+        {
+            if (!token.Normalized)
+            {
+                plainTokens.Add((token.Content, id, token));
+                continue;
+            }
+
+            var text = new NormalizedText(token.Content);
+            normalizer?.Normalize(text);
+            normalizedTokens.Add((text.ToString(), id, token));
+        }
+
+        plain = new Finder(plainTokens);
+        normalized = new Finder(normalizedTokens);
+        SpecialIds = tokens.Where(t => special.Contains(t.Value.Content)).Select(static t => t.Key).ToHashSet();
+        Extra = ids.Keys.Count(k => model.Vocabulary.Id(k) < 0);
+    }
+
+    /// <summary>Ids of special tokens.</summary>
+    public IReadOnlySet<int> SpecialIds { get; }
+
+    /// <summary>Number of tokens that the model does not know.</summary>
+    public int Extra { get; }
+
+    /// <summary>The id of an added token, or null.</summary>
+    public int? Id(string token) => ids.TryGetValue(token, out var id) ? id : null;
+
+    /// <summary>The text of an added token, or null.</summary>
+    public string? Token(int id) => tokens.TryGetValue(id, out var token) ? token.Content : null;
+
+    /// <summary>Whether a text is that of a special token.</summary>
+    public bool IsSpecial(string token) => special.Contains(token);
+
+    /// <summary>Cuts the text at the added tokens, and normalises what lies between them.</summary>
+    public void Extract(ReadOnlySpan<char> text, Normalizer? normalizer, PreTokenizedText pieces)
+    {
+        var whole = pieces.NewText();
+        if (normalizer is null)
+        {
+            whole.Reset(text);
+            Cut(whole, 0, whole.Length, plain, pieces, normalized);
+            return;
+        }
+
+        var at = 0;
+        var search = 0;
+        while (plain.Next(text, ref search, at, out var start, out var end, out var id))
+        {
+            Section(text, at, start, normalizer, pieces, ref whole);
+            var token = pieces.NewText();
+            token.Reset(text[start..end], start);
+            pieces.Add(new Piece(token, 0, token.Length, id, false));
+            at = end;
+        }
+
+        Section(text, at, text.Length, normalizer, pieces, ref whole);
+    }
+
+    // Normalises a stretch between added tokens and cuts it at those that are matched in normalised text.
+    private void Section(ReadOnlySpan<char> text, int start, int end, Normalizer normalizer, PreTokenizedText pieces, ref NormalizedText? spare)
+    {
+        if (end <= start)
+        {
+            return;
+        }
+
+        var section = spare ?? pieces.NewText();
+        spare = null;
+        section.Reset(text[start..end], start);
+        normalizer.Normalize(section);
+        Cut(section, 0, section.Length, normalized, pieces, null);
+    }
+
+    private static void Cut(NormalizedText text, int from, int to, Finder finder, PreTokenizedText pieces, Finder? then)
+    {
+        var span = text.Text[from..to];
+        var at = 0;
+        var search = 0;
+        while (finder.Next(span, ref search, at, out var start, out var end, out var id))
+        {
+            Between(at, start);
+            pieces.Add(new Piece(text, from + start, end - start, id, false));
+            at = end;
+        }
+
+        Between(at, span.Length);
+
+        void Between(int start, int end)
+        {
+            if (end <= start)
+            {
+                return;
+            }
+
+            if (then is null)
+            {
+                pieces.Add(new Piece(text, from + start, end - start, -1, false));
+            }
+            else
+            {
+                Cut(text, from + start, from + end, then, pieces, null);
+            }
+        }
+    }
+
+    /// <summary>Finds tokens in a text, front to back.</summary>
+    private sealed class Finder
+    {
+        private readonly CharTrie trie;
+        private readonly AddedToken[] tokens;
+        private readonly int[] ids;
+        private readonly SearchValues<char> first;
+
+        public Finder(List<(string Text, int Id, AddedToken Token)> entries)
+        {
+            tokens = entries.Select(static e => e.Token).ToArray();
+            ids = entries.Select(static e => e.Id).ToArray();
+            trie = new CharTrie(entries.Select(static (e, i) => KeyValuePair.Create(e.Text, i)));
+            first = SearchValues.Create(entries.Where(static e => e.Text.Length > 0).Select(static e => e.Text[0]).Distinct().ToArray());
+            if (entries.Count == 0)
+            {
+                tokens = [];
+            }
+        }
+
+        /// <summary>
+        /// The next match. <paramref name="search"/>: where the search goes on (the end of the match itself: spaces that rstrip swallows
+        /// are searched again, as in the reference); <paramref name="taken"/>: end of the match before, its spaces included.
+        /// </summary>
+        public bool Next(ReadOnlySpan<char> text, ref int search, int taken, out int start, out int end, out int id)
+        {
+            start = end = id = 0;
+            if (tokens.Length == 0)
+            {
+                return false;
+            }
+
+            while (search < text.Length)
+            {
+                var skip = text[search..].IndexOfAny(first);
+                if (skip < 0)
+                {
+                    break;
+                }
+
+                start = search + skip;
+                var index = -1;
+                var node = CharTrie.Root;
+                for (var i = start; i < text.Length; i++)
+                {
+                    node = trie.Child(node, text[i]);
+                    if (node < 0)
+                    {
+                        break;
+                    }
+
+                    if (trie.Id(node) >= 0)
+                    {
+                        index = trie.Id(node);
+                        end = i + 1;
+                    }
+                }
+
+                if (index < 0)
+                {
+                    search = start + 1;
+                    continue;
+                }
+
+                search = end;
+                var token = tokens[index];
+                if (token.SingleWord && (EndsWithWord(text[..start]) || StartsWithWord(text[end..])))
+                {
+                    continue;
+                }
+
+                if (token.LStrip)
+                {
+                    while (start > taken && char.IsWhiteSpace(text[start - 1]))
+                    {
+                        start--;
+                    }
+                }
+
+                if (token.RStrip)
+                {
+                    while (end < text.Length && char.IsWhiteSpace(text[end]))
+                    {
+                        end++;
+                    }
+                }
+
+                id = ids[index];
+                return true;
+            }
+
+            search = text.Length;
+            return false;
+        }
+
+        private static bool EndsWithWord(ReadOnlySpan<char> text) =>
+            text.Length > 0 && Rune.DecodeLastFromUtf16(text, out var rune, out _) == OperationStatus.Done && CharacterClasses.IsWord(rune.Value);
+
+        private static bool StartsWithWord(ReadOnlySpan<char> text) =>
+            text.Length > 0 && Rune.DecodeFromUtf16(text, out var rune, out _) == OperationStatus.Done && CharacterClasses.IsWord(rune.Value);
+    }
+}

@@ -1,0 +1,74 @@
+using InferenceServer.Engine.Diagnostics;
+
+namespace InferenceServer.Engine.Tokenization;
+
+/// <summary>Truncation of one sequence or two, as the reference's <c>truncate_encodings</c>.</summary>
+internal static class Cutting
+{
+    /// <summary>Cuts to <paramref name="maxLength"/> tokens together (special tokens are counted elsewhere).</summary>
+    public static void Cut(ref EncodingDraft first, ref EncodingDraft? second, int maxLength, Truncation truncation)
+    {
+        if (maxLength == 0)
+        {
+            first = first.Truncate(0, truncation.Stride, truncation.Direction);
+            second = second?.Truncate(0, truncation.Stride, truncation.Direction);
+            return;
+        }
+
+        var total = first.Length + (second?.Length ?? 0);
+        if (total <= maxLength)
+        {
+            return;
+        }
+
+        var remove = total - maxLength;
+        switch (truncation.Strategy)
+        {
+            case TruncationStrategy.LongestFirst when second is not null:
+                // A closed form: the shorter side gives way only when both are longer than half.
+                var shorter = Math.Min(first.Length, second.Length);
+                var longer = shorter > maxLength ? shorter : Math.Max(shorter, maxLength - shorter);
+                if (shorter + longer > maxLength)
+                {
+                    shorter = maxLength / 2;
+                    longer = shorter + (maxLength % 2);
+                }
+
+                var swap = first.Length > second.Length;
+                first = Truncate(first, swap ? longer : shorter, truncation);
+                second = Truncate(second, swap ? shorter : longer, truncation);
+                break;
+            case TruncationStrategy.OnlySecond:
+                if (second is null)
+                {
+                    throw InferenceException.Unprocessable("parameters.truncation", "parameters.truncation: only_second needs a pair; give a pair or choose another strategy.");
+                }
+
+                second = Side(second, remove, truncation);
+                break;
+            default:
+                first = truncation.Strategy == TruncationStrategy.OnlyFirst
+                    ? Side(first, remove, truncation)
+                    : Truncate(first, maxLength, truncation);
+                break;
+        }
+    }
+
+    private static EncodingDraft Side(EncodingDraft side, int remove, Truncation truncation) => side.Length > remove
+        ? Truncate(side, side.Length - remove, truncation)
+        : throw InferenceException.Unprocessable(
+            "parameters.truncation",
+            $"parameters.truncation: the sequence to cut has {side.Length} tokens, but {remove} would have to go; choose longest_first or a larger max_length.");
+
+    private static EncodingDraft Truncate(EncodingDraft draft, int maxLength, Truncation truncation)
+    {
+        if (maxLength < draft.Length && maxLength > 0 && truncation.Stride >= maxLength)
+        {
+            throw InferenceException.Unprocessable(
+                "parameters.stride",
+                $"parameters.stride: {truncation.Stride} must be less than the {maxLength} tokens that are left of the sequence; make it smaller.");
+        }
+
+        return draft.Truncate(maxLength, truncation.Stride, truncation.Direction);
+    }
+}

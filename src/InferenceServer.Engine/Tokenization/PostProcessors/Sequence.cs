@@ -1,0 +1,22 @@
+namespace InferenceServer.Engine.Tokenization.PostProcessors;
+
+/// <summary><c>Sequence</c>: one after the other, each on what the one before made.</summary>
+internal sealed class Sequence(IReadOnlyList<PostProcessor> processors) : PostProcessor
+{
+    /// <inheritdoc/>
+    public override int AddedTokens(bool pair) => processors.Sum(p => p.AddedTokens(pair));
+
+    /// <inheritdoc/>
+    public override bool TrimsOffsets => processors.Any(static p => p.TrimsOffsets);
+
+    /// <inheritdoc/>
+    public override List<EncodingDraft> Process(List<EncodingDraft> drafts, bool addSpecialTokens)
+    {
+        foreach (var processor in processors)
+        {
+            drafts = processor.Process(drafts, addSpecialTokens);
+        }
+
+        return drafts;
+    }
+}

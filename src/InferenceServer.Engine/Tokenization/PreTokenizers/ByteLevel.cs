@@ -1,0 +1,146 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using System.Text;
+
+namespace InferenceServer.Engine.Tokenization.PreTokenizers;
+
+/// <summary>
+/// <c>ByteLevel</c>: splits by GPT-2's pattern
+/// <c>'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+</c> (a linear scan written by hand; the contractions
+/// are those of lower case) and has the model see bytes.
+/// </summary>
+internal sealed class ByteLevel(bool addPrefixSpace, bool useRegex) : PreTokenizer
+{
+    private const byte Other = 0, Letter = 1, Number = 2, Space = 3;
+
+    private static readonly byte[] Classes = MakeClasses();
+    private readonly Action<NormalizedText> prefix = static text =>
+    {
+        if (text.Text[0] != ' ')
+        {
+            text.Prepend(" ");
+        }
+    };
+
+    private readonly PieceSplitter split = Split;
+
+    /// <inheritdoc/>
+    public override void PreTokenize(PreTokenizedText text)
+    {
+        if (addPrefixSpace)
+        {
+            text.Rewrite(prefix);
+        }
+
+        if (useRegex)
+        {
+            text.Split(split);
+        }
+
+        text.MarkByteLevel();
+    }
+
+    private static void Split(ReadOnlySpan<char> text, PieceSink sink)
+    {
+        var classes = Classes;
+        var at = 0;
+        while (at < text.Length)
+        {
+            var start = at;
+            var c = text[at];
+            var kind = ClassAt(classes, text, at);
+            if (kind == Space)
+            {
+                var end = at + 1;
+                while (end < text.Length && classes[text[end]] == Space)
+                {
+                    end++;
+                }
+
+                if (end == text.Length)
+                {
+                    sink.Add(start, end);
+                    return;
+                }
+
+                // The last space stays for the next piece if it is a blank; any other one stands alone.
+                if (end - start > 1)
+                {
+                    sink.Add(start, end - 1);
+                    start = end - 1;
+                    c = text[start];
+                }
+
+                if (c != ' ')
+                {
+                    sink.Add(start, end);
+                    at = end;
+                    continue;
+                }
+
+                at = end;
+                kind = ClassAt(classes, text, at);
+            }
+            else if (c == '\'' && Contraction(text[at..]) is > 0 and var length)
+            {
+                at += length;
+                sink.Add(start, at);
+                continue;
+            }
+
+            do
+            {
+                at += char.IsHighSurrogate(text[at]) && at + 1 < text.Length ? 2 : 1;
+            }
+            while (at < text.Length && ClassAt(classes, text, at) == kind);
+
+            sink.Add(start, at);
+        }
+    }
+
+    private static int Contraction(ReadOnlySpan<char> text)
+    {
+        if (text.Length < 2)
+        {
+            return 0;
+        }
+
+        switch (text[1])
+        {
+            case 's' or 't' or 'm' or 'd':
+                return 2;
+            case 'r' or 'v':
+                return text.Length > 2 && text[2] == 'e' ? 3 : 0;
+            case 'l':
+                return text.Length > 2 && text[2] == 'l' ? 3 : 0;
+            default:
+                return 0;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static byte ClassAt(byte[] classes, ReadOnlySpan<char> text, int at)
+    {
+        var c = text[at];
+        return char.IsHighSurrogate(c) && at + 1 < text.Length ? ClassOf(char.ConvertToUtf32(c, text[at + 1])) : classes[c];
+    }
+
+    private static byte ClassOf(int codePoint) => CharUnicodeInfo.GetUnicodeCategory(codePoint) switch
+    {
+        UnicodeCategory.UppercaseLetter or UnicodeCategory.LowercaseLetter or UnicodeCategory.TitlecaseLetter
+            or UnicodeCategory.ModifierLetter or UnicodeCategory.OtherLetter => Letter,
+        UnicodeCategory.DecimalDigitNumber or UnicodeCategory.LetterNumber or UnicodeCategory.OtherNumber => Number,
+        _ => Rune.IsValid(codePoint) && Rune.IsWhiteSpace(new Rune(codePoint)) ? Space : Other,
+    };
+
+    private static byte[] MakeClasses()
+    {
+        var classes = new byte[65536];
+        for (var c = 0; c < classes.Length; c++)
+        {
+            classes[c] = ClassOf(c);
+        }
+
+        return classes;
+    }
+}

@@ -1,0 +1,101 @@
+using System.Text.Json;
+using InferenceServer.Engine.Diagnostics;
+
+namespace InferenceServer.Engine.Tokenization;
+
+/// <summary>tokenizer_config.json and special_tokens_map.json: what stands beside tokenizer.json. All of it is optional.</summary>
+internal sealed class TokenizerConfig
+{
+    private readonly Dictionary<string, string> named = new(StringComparer.Ordinal);
+
+    /// <summary>Reads the two files of a folder, where they are.</summary>
+    /// <exception cref="ModelLoadException">A file is damaged.</exception>
+    public TokenizerConfig(string folder)
+    {
+        using var config = Open(folder, "tokenizer_config.json");
+        if (config is not null)
+        {
+            var root = new JsonPart("tokenizer_config.json", "$", config.RootElement);
+            Class = root.OptionalString("tokenizer_class");
+            TruncationSide = Side(root, "truncation_side");
+            PaddingSide = Side(root, "padding_side");
+            var max = root.Optional("model_max_length");
+            if (!max.IsNull && max.AsDouble() is > 0 and < 1e9 and var limit)
+            {
+                ModelMaxLength = (int)limit;
+            }
+
+            Take(root);
+        }
+
+        using var map = Open(folder, "special_tokens_map.json");
+        if (map is not null)
+        {
+            Take(new JsonPart("special_tokens_map.json", "$", map.RootElement));
+        }
+    }
+
+    /// <summary><c>tokenizer_class</c>.</summary>
+    public string? Class { get; }
+
+    /// <summary><c>model_max_length</c> where it is a real limit.</summary>
+    public int? ModelMaxLength { get; }
+
+    /// <summary><c>truncation_side</c>.</summary>
+    public Side TruncationSide { get; }
+
+    /// <summary><c>padding_side</c>.</summary>
+    public Side PaddingSide { get; }
+
+    /// <summary>The named tokens with their ids.</summary>
+    public NamedTokens Resolve(Func<string, int?> id)
+    {
+        return new NamedTokens(Find("bos_token"), Find("eos_token"), Find("unk_token"), Find("sep_token"), Find("pad_token"), Find("cls_token"), Find("mask_token"));
+
+        NamedToken? Find(string name) => named.TryGetValue(name, out var text) && id(text) is { } found ? new NamedToken(text, found) : null;
+    }
+
+    /// <summary>Opens a JSON file of the folder, or null when there is none.</summary>
+    internal static JsonDocument? Open(string folder, string name)
+    {
+        var path = Path.Combine(folder, name);
+        if (!System.IO.File.Exists(path))
+        {
+            return null;
+        }
+
+        try
+        {
+            return JsonPart.Parse(name, System.IO.File.ReadAllBytes(path));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ModelLoadException($"{name}: cannot be read ({e.GetType().Name}); check the file and its permissions.", e);
+        }
+    }
+
+    private static Side Side(JsonPart root, string name) => root.OptionalString(name) switch
+    {
+        null or "right" => Tokenization.Side.Right,
+        "left" => Tokenization.Side.Left,
+        _ => throw root.Error(name, "must be 'left' or 'right'."),
+    };
+
+    private void Take(JsonPart root)
+    {
+        foreach (var name in (ReadOnlySpan<string>)["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"])
+        {
+            var token = root.Optional(name);
+            var text = token.Kind switch
+            {
+                JsonValueKind.String => token.AsString(),
+                JsonValueKind.Object => token.OptionalString("content"),
+                _ => null,
+            };
+            if (text is not null)
+            {
+                named.TryAdd(name, text);
+            }
+        }
+    }
+}
