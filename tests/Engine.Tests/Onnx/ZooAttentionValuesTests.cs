@@ -20,7 +20,7 @@ public sealed class ZooAttentionValuesTests(ITestOutputHelper output)
             using var document = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "expected.json")));
             var expected = document.RootElement;
             var config = ModelConfig.From(JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "config.json"))).RootElement);
-            var reference = SafeTensors.Open(Path.Combine(folder, "expected.safetensors"), "expected.safetensors");
+            var reference = Engine.Manifest.SafeTensors.Open(Path.Combine(folder, "expected.safetensors"), "expected.safetensors");
             var files = OnnxFiles.All(folder).Where(f => !f.Contains("decoder_with_past", StringComparison.Ordinal) && !f.Contains("merged", StringComparison.Ordinal));
             foreach (var file in files)
             {
@@ -55,7 +55,7 @@ public sealed class ZooAttentionValuesTests(ITestOutputHelper output)
         return new InferenceSession(graph.ReadModel(), options);
     }
 
-    private static double Compare(string folder, OnnxGraph graph, ModelConfig config, JsonElement expected, SafeTensors reference)
+    private static double Compare(string folder, OnnxGraph graph, ModelConfig config, JsonElement expected, Engine.Manifest.SafeTensors reference)
     {
         using var session = Session(graph);
         using var encoder = graph.Summary.Inputs.Any(i => i.Name == "encoder_hidden_states")
