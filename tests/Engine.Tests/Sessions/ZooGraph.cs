@@ -46,7 +46,7 @@ internal sealed class ZooGraph : IDisposable
             $"case{i}",
             new GraphInput(Ints(c.GetProperty("input_ids")), c.TryGetProperty("token_type_ids", out var types) && types.ValueKind == JsonValueKind.Array ? Ints(types) : null))).ToList();
         var tolerance = file is not null && expected.RootElement.TryGetProperty("tolerance", out var tolerances) && tolerances.TryGetProperty(file, out var value) ? value.GetDouble() : 1e-3;
-        return new ZooGraph(session, graph.Summary, cases, SafeTensors.Read(Path.Combine(path, "expected.safetensors")), tolerance);
+        return new ZooGraph(session, graph.Summary, cases, SafeTensors.Open(Path.Combine(path, "expected.safetensors"), "expected.safetensors"), tolerance);
     }
 
     /// <summary>Reads a row's first <c>Length</c> positions, or the whole row where it has no positions.</summary>
@@ -59,14 +59,14 @@ internal sealed class ZooGraph : IDisposable
     /// <summary>The reference values that a row of the output is compared with: (tensor, which position; null = all).</summary>
     public IEnumerable<(float[] Values, int? Position)> References(string id, string output, int length)
     {
-        foreach (var name in new[] { $"{id}.{output}", $"{id}.encoder_{output}" }.Where(Expected.Has))
+        foreach (var name in new[] { $"{id}.{output}", $"{id}.encoder_{output}" }.Where(Expected.Names.Contains))
         {
-            yield return (Expected.Data(name), null);
+            yield return (Expected.Read(name)!.Value.Values, null);
         }
 
-        if (output == "logits" && Expected.Has($"{id}.logits_last"))
+        if (output == "logits" && Expected.Names.Contains($"{id}.logits_last"))
         {
-            yield return (Expected.Data($"{id}.logits_last"), length - 1);
+            yield return (Expected.Read($"{id}.logits_last")!.Value.Values, length - 1);
         }
     }
 
