@@ -35,5 +35,5 @@ static async Task<int> ServeAsync(string[] args)
     app.MapRerank();
     app.MapSimilarity();
     app.MapHealth();
-    return await app.RunToEndAsync(settings.Logging);
+    return await app.RunToEndAsync(settings);
 }

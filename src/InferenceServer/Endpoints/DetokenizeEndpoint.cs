@@ -18,7 +18,7 @@ internal static class DetokenizeEndpoint
         Bounds.Count("ids", b.Ids.Length, call.Limits.MaxInputs);
         var request = new DetokenizeRequest { Ids = b.Ids, SkipSpecialTokens = b.SkipSpecialTokens ?? true };
         var result = await TaskCatalogue.Require<DetokenizeTask>(call.Model).RunAsync(call.Model, request, call.Context);
-        return new(new DetokenizeAnswer(call.Model.Manifest.Id, result.Texts, call.Usage), call);
+        return new(new DetokenizeAnswer(call.Model.Manifest.Id, result.Texts), call);
     }
 }
 
@@ -35,5 +35,4 @@ internal sealed record DetokenizeBody
 /// <summary>The texts, in the order of the sequences.</summary>
 /// <param name="Model">The model's id.</param>
 /// <param name="Texts">One text a sequence.</param>
-/// <param name="Usage">What it cost.</param>
-internal sealed record DetokenizeAnswer(string Model, IReadOnlyList<string> Texts, Usage Usage);
+internal sealed record DetokenizeAnswer(string Model, IReadOnlyList<string> Texts);

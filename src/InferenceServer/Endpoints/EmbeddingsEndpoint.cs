@@ -1,5 +1,4 @@
 using System.ComponentModel.DataAnnotations;
-using System.Text.Json.Serialization;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tasks.Embeddings;
 using InferenceServer.Engine.Tokenization;
@@ -47,7 +46,7 @@ internal static class EmbeddingsEndpoint
         }
 
         var base64 = b.Encoding == VectorEncoding.Base64;
-        return new(new EmbeddingsAnswer(call.Model.Manifest.Id, result.Dimensions, result.DataType, result.Pooling, result.Normalized, result.Items.Select(i => Item(i, base64)), call.Usage), call);
+        return new(new EmbeddingsAnswer(call.Model.Manifest.Id, result.Dimensions, result.DataType, result.Items.Select(i => Item(i, base64)), call.Usage), call);
     }
 
     private static EmbeddingAnswerItem Item(EmbeddingItem item, bool base64) => new()
@@ -57,7 +56,7 @@ internal static class EmbeddingsEndpoint
         Embeddings = item.Embeddings?.Select(v => Written(v, base64)),
         Tokens = item.Tokens is { } tokens ? tokens : item.TokenCount,
         Offsets = item.Offsets?.Select(o => (int[])[o.Start, o.End]),
-        Truncated = item.Truncated,
+        Truncated = item.Embedding is null ? null : item.Truncated,
         Windows = item.Windows > 1 ? item.Windows : null,
     };
 
@@ -119,11 +118,9 @@ internal sealed record EmbeddingsBody
 /// <param name="Model">The model's id.</param>
 /// <param name="Dimensions">Dimensions of each vector, before bits are packed.</param>
 /// <param name="Dtype">The numbers of the vectors.</param>
-/// <param name="Pooling">The pooling that was used.</param>
-/// <param name="Normalized">Whether the vectors have unit length.</param>
 /// <param name="Items">One entry an input.</param>
 /// <param name="Usage">What it cost.</param>
-internal sealed record EmbeddingsAnswer(string Model, int Dimensions, EmbeddingDataType Dtype, string? Pooling, bool Normalized, IEnumerable<EmbeddingAnswerItem> Items, Usage Usage);
+internal sealed record EmbeddingsAnswer(string Model, int Dimensions, EmbeddingDataType Dtype, IEnumerable<EmbeddingAnswerItem> Items, Usage Usage);
 
 /// <summary>The vector of an input, or those of its tokens.</summary>
 internal sealed record EmbeddingAnswerItem
@@ -143,10 +140,9 @@ internal sealed record EmbeddingAnswerItem
     /// <summary>[start, end) of each token in code points of its text. With level token.</summary>
     public IEnumerable<int[]>? Offsets { get; init; }
 
-    /// <summary>Whether something was cut off.</summary>
-    public required bool Truncated { get; init; }
+    /// <summary>Whether something was cut off. With level sequence.</summary>
+    public bool? Truncated { get; init; }
 
     /// <summary>Windows that were averaged, when the input was split.</summary>
-    [JsonPropertyName("windows")]
     public int? Windows { get; init; }
 }

@@ -39,7 +39,7 @@ internal static class HealthEndpoint
 
     private static IResult ReadyModel(string model, ModelCatalog catalog, Draining draining)
     {
-        var entry = catalog.Entry(model);
+        var entry = ModelsEndpoint.Known(catalog, model);
         var health = new ModelHealth(entry.Id, entry.State, entry.Reason);
         return entry.State == ModelState.Ready && !draining.IsDraining
             ? new JsonAnswer<HealthAnswer>(new HealthAnswer("ready", [health]))

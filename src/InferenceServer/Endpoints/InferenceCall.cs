@@ -35,7 +35,9 @@ internal sealed class InferenceCall : IBindableFromHttpContext<InferenceCall>
         var limits = services.GetRequiredService<Limits>();
         var record = RequestRecord.Of(context);
         var id = (string)context.Request.RouteValues["model"]!;
-        var model = services.GetRequiredService<ModelCatalog>().Get(id);
+        var catalog = services.GetRequiredService<ModelCatalog>();
+        _ = ModelsEndpoint.Known(catalog, id);
+        var model = catalog.Get(id);
         record.Model = id;
         context.Response.Headers["x-model"] = id;
 

@@ -28,9 +28,12 @@ internal sealed record InputList
     {
         Check(max);
         CheckPairs(pairs);
-        return Ids is { } ids
-            ? [.. ids.Select((sequence, i) => TextInput.OfIds(sequence, i))]
-            : [.. Texts!.Select((text, i) => TextInput.Of(text, pairs?.Texts![i], i))];
+        return (Ids, IsList) switch
+        {
+            ({ } ids, _) => [.. ids.Select((sequence, i) => TextInput.OfIds(sequence, i))],
+            (_, true) => [.. Texts!.Select((text, i) => TextInput.Of(text, pairs?.Texts![i], i))],
+            _ => [TextInput.Of(Texts![0], pairs?.Texts![0]) with { Field = "inputs", PairField = "pairs" }],
+        };
     }
 
     /// <summary>The texts alone, for tasks that take no token ids.</summary>
@@ -97,7 +100,7 @@ internal sealed record InputList
 
             if (reader.TokenType != JsonTokenType.StartArray)
             {
-                throw new JsonException($"expected a text, a list of texts, or a list of lists of token ids, not {Named(reader.TokenType)}.");
+                throw new JsonException(); // the diagnosis says what was expected and what came
             }
 
             var texts = new List<string>();
@@ -114,11 +117,11 @@ internal sealed record InputList
                         ids.Add(Sequence(ref reader, at));
                         break;
                     case JsonTokenType.String or JsonTokenType.StartArray:
-                        throw new JsonException($"entry {at} is {Named(reader.TokenType)} and the others are not; send texts only, or lists of token ids only.");
-                    case JsonTokenType.Number:
-                        throw new JsonException($"entry {at} is a number; a sequence of token ids is a list inside the list, as in [[101, 102]].");
+                        throw Wrong(at, $"is {Named(reader.TokenType)} and the entries before are not; send texts only, or lists of token ids only.");
+                    case JsonTokenType.Number when texts.Count + ids.Count == 0:
+                        throw Wrong(at, "is a number; it must be a text or a list of token ids: a sequence of ids is a list inside the list, as in [[101, 102]].");
                     default:
-                        throw new JsonException($"entry {at} is {Named(reader.TokenType)}; expected a text or a list of token ids.");
+                        throw Wrong(at, $"is {Named(reader.TokenType)}; it must be a text or a list of token ids.");
                 }
             }
 
@@ -126,6 +129,8 @@ internal sealed record InputList
         }
 
         public override void Write(Utf8JsonWriter writer, InputList value, JsonSerializerOptions options) => throw new NotSupportedException();
+
+        private static JsonException Wrong(string at, string message) => new(message, "$" + at, null, null);
 
         private static string Text(ref Utf8JsonReader reader, string at)
         {
@@ -135,7 +140,7 @@ internal sealed record InputList
             }
             catch (InvalidOperationException)
             {
-                throw new JsonException($"the text{(at.Length > 0 ? " " + at : "")} holds half of a surrogate pair or bytes that are not UTF-8; send whole characters.");
+                throw Wrong(at, JsonDiagnosis.BrokenText);
             }
         }
 
@@ -146,7 +151,7 @@ internal sealed record InputList
             {
                 if (reader.TokenType != JsonTokenType.Number || !reader.TryGetInt32(out var id))
                 {
-                    throw new JsonException($"entry {at}[{sequence.Count}] is {Named(reader.TokenType)}; token ids are whole numbers from 0 to 2147483647.");
+                    throw Wrong($"{at}[{sequence.Count}]", $"is {(reader.TokenType == JsonTokenType.Number ? "no whole number, or too large" : Named(reader.TokenType))}; token ids are whole numbers from 0 to 2147483647.");
                 }
 
                 sequence.Add(id);
@@ -158,7 +163,7 @@ internal sealed record InputList
         private static string Named(JsonTokenType type) => type switch
         {
             JsonTokenType.String => "a text",
-            JsonTokenType.Number => "a number that is not whole or too large",
+            JsonTokenType.Number => "a number",
             JsonTokenType.True or JsonTokenType.False => "true or false",
             JsonTokenType.Null => "null",
             JsonTokenType.StartArray => "a list",

@@ -23,6 +23,9 @@ internal sealed class ExpectedAttribute(string description) : Attribute
 /// </summary>
 internal static class JsonDiagnosis
 {
+    /// <summary>What is said of texts that are no Unicode.</summary>
+    public const string BrokenText = "holds half of a surrogate pair, or bytes that are not UTF-8; send whole characters.";
+
     private const int MaxShown = 60;
 
     /// <summary>The error to answer.</summary>
@@ -182,16 +185,16 @@ internal static class JsonDiagnosis
         }
         catch (JsonException) when (type.IsEnum && element.ValueKind == JsonValueKind.String)
         {
-            // A text as it should be, but none of those that are known: readable, and cannot be served.
-            var text = Shorten(element.GetString()!);
-            return InferenceException.Unprocessable(path, $"'{path}' is \"{text}\". {NearestName.Suggest(text, [.. WireJson.Names(type)], "values")}");
+            var text = Shown(element);
+            return Malformed(path, $"'{path}' is {text}. {NearestName.Suggest(text.Trim('"'), [.. WireJson.Names(type)], "values")}");
         }
         catch (JsonException e)
         {
             // A converter's own message is better than a general one; the serializer's are recognised by the type they name.
-            return e.Message.StartsWith("The JSON value could not be converted", StringComparison.Ordinal) || e.Message.Contains("System.", StringComparison.Ordinal)
+            var own = Own(e);
+            return own.StartsWith("The JSON value could not be converted", StringComparison.Ordinal) || own.Contains("System.", StringComparison.Ordinal)
                 ? Wrong(path, type, null, element)
-                : Malformed(path + Field(e.Path), $"'{path}{Field(e.Path)}': {Own(e)}");
+                : Malformed(path + Field(e.Path), $"'{path}{Field(e.Path)}' {own}");
         }
     }
 
@@ -199,13 +202,18 @@ internal static class JsonDiagnosis
     {
         var what = got.ValueKind switch
         {
-            JsonValueKind.String => $"the text \"{Shorten(got.GetString()!)}\"",
+            JsonValueKind.String => "the text " + Shown(got),
             JsonValueKind.Number => $"the number {Shorten(got.GetRawText())}",
             JsonValueKind.True or JsonValueKind.False => got.GetRawText(),
             JsonValueKind.Null => "null",
             JsonValueKind.Array => "a list",
             _ => "an object",
         };
+        if (type == typeof(string) && got.ValueKind == JsonValueKind.String)
+        {
+            return Malformed(path, $"'{path}' {BrokenText}");
+        }
+
         return Malformed(path.Length == 0 ? null : path, $"{(path.Length == 0 ? "The body" : $"'{path}'")} must be {Expected(type, property)}, not {what}.");
     }
 
@@ -244,6 +252,19 @@ internal static class JsonDiagnosis
         .ToDictionary(p => p.GetCustomAttribute<JsonPropertyNameAttribute>()?.Name ?? JsonNamingPolicy.SnakeCaseLower.ConvertName(p.Name), StringComparer.Ordinal);
 
     private static string Field(string? path) => path is null or "$" ? "" : path.StartsWith("$.", StringComparison.Ordinal) ? path[2..] : path[1..];
+
+    /// <summary>A text in quotation marks; as it came when it cannot be read as text.</summary>
+    private static string Shown(JsonElement text)
+    {
+        try
+        {
+            return $"\"{Shorten(text.GetString()!)}\"";
+        }
+        catch (InvalidOperationException)
+        {
+            return Shorten(text.GetRawText());
+        }
+    }
 
     private static string Shorten(string text) => text.Length <= MaxShown ? text : text[..MaxShown] + "...";
 

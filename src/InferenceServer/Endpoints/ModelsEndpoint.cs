@@ -1,6 +1,8 @@
+using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Loading;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Tasks;
+using InferenceServer.Hosting;
 
 namespace InferenceServer.Endpoints;
 
@@ -24,8 +26,24 @@ internal static class ModelsEndpoint
 
     private static async Task<JsonAnswer<ModelAnswer>> GetAsync(string model, ModelCatalog catalog)
     {
-        var entry = catalog.Entry(model);
+        var entry = Known(catalog, model);
         return new(await Task.Run(() => Answer(entry)));
+    }
+
+    /// <summary>The entry of that id.</summary>
+    /// <exception cref="InferenceException">There is none; the message names the nearest and says where all are listed.</exception>
+    public static ModelEntry Known(ModelCatalog catalog, string id)
+    {
+        if (catalog.Find(id) is { } entry)
+        {
+            return entry;
+        }
+
+        const int shown = 20;
+        var ids = catalog.Entries.Select(e => e.Id).ToList();
+        var near = NearestName.Find(id, ids) is { } name ? $" Did you mean '{name}'?" : "";
+        var all = ids.Count == 0 ? catalog.IsStarting ? "they are still being listed" : "there is none" : string.Join(", ", ids.Take(shown)) + (ids.Count > shown ? ", ..." : "");
+        throw new InferenceException(ErrorKind.UnknownModel, $"There is no model '{(id.Length > 100 ? id[..100] + "..." : id)}'.{near} GET /api/models lists them: {all}.");
     }
 
     private static ModelAnswer Answer(ModelEntry entry)
@@ -45,7 +63,6 @@ internal static class ModelsEndpoint
             Heads = config?.Heads,
             MaxTokens = entry.Model?.MaxTokens,
             Pooling = Pooling(manifest?.Sentence),
-            PoolingSource = manifest?.Sentence?.Source,
             Labels = config?.Labels.Count > 0 ? config.Labels : null,
             Dtype = entry.Model?.Graph.WeightType,
             Provider = entry.Provider,
@@ -57,11 +74,16 @@ internal static class ModelsEndpoint
         };
     }
 
-    private static string? Pooling(SentencePipeline? sentence) =>
+    private static PoolingAnswer? Pooling(SentencePipeline? sentence) =>
         sentence?.Modules.OfType<PoolingModule>().FirstOrDefault() is { } pooling
-            ? string.Join('+', pooling.Modes.Select(m => m switch { PoolingMode.WeightedMean => "weightedmean", PoolingMode.LastToken => "lasttoken", _ => WireJson.Name(m) }))
+            ? new PoolingAnswer(string.Join('+', pooling.Modes.Select(m => m switch { PoolingMode.WeightedMean => "weightedmean", PoolingMode.LastToken => "lasttoken", _ => WireJson.Name(m) })), sentence.Source)
             : null;
 }
+
+/// <summary>How token vectors become one.</summary>
+/// <param name="Mode">As a request names it; several are concatenated (cls+mean).</param>
+/// <param name="Source">File that it was read from.</param>
+internal sealed record PoolingAnswer(string Mode, string Source);
 
 /// <summary>Every model.</summary>
 /// <param name="Models">By id.</param>
@@ -98,10 +120,7 @@ internal sealed record ModelAnswer
     public int? MaxTokens { get; init; }
 
     /// <summary>How token vectors become one.</summary>
-    public string? Pooling { get; init; }
-
-    /// <summary>File that the pooling was read from.</summary>
-    public string? PoolingSource { get; init; }
+    public PoolingAnswer? Pooling { get; init; }
 
     /// <summary>Labels of the head.</summary>
     public IReadOnlyList<string>? Labels { get; init; }

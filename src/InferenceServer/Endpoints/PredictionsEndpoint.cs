@@ -31,10 +31,31 @@ internal static class PredictionsEndpoint
     internal static PredictionRequest Request(IPredictionTask task, PredictionsBody body, int max)
     {
         var inputs = task.TakesQuestions ? Questions(body, max) : Texts(body, max);
+        RefuseOthersParameters(task, body.Parameters);
         var parameters = body.Parameters is { ValueKind: not JsonValueKind.Null } given
             ? (PredictionRequest)JsonDiagnosis.Read(given, task.RequestType, "parameters")
             : (PredictionRequest)Activator.CreateInstance(task.RequestType)!;
         return parameters with { Inputs = inputs };
+    }
+
+    /// <summary>A parameter that only another task has is no slip of the pen: the message says whose it is.</summary>
+    private static void RefuseOthersParameters(IPredictionTask task, JsonElement? parameters)
+    {
+        if (parameters is not { ValueKind: JsonValueKind.Object } given)
+        {
+            return;
+        }
+
+        var own = JsonDiagnosis.Fields(task.RequestType).ToList();
+        foreach (var member in given.EnumerateObject().Where(m => !own.Contains(m.Name)))
+        {
+            var owners = TaskCatalogue.All.OfType<IPredictionTask>().Where(t => JsonDiagnosis.Fields(t.RequestType).Contains(member.Name)).Select(t => t.Name).ToList();
+            if (owners.Count > 0)
+            {
+                var has = own.Count == 0 ? "has no parameters" : $"has {string.Join(", ", own)}";
+                throw InferenceException.Unprocessable($"parameters.{member.Name}", $"'{member.Name}' is a parameter of {string.Join(" and ", owners)}; {task.Name} {has}. Leave it out, or name the task.");
+            }
+        }
     }
 
     private static IReadOnlyList<TextInput> Texts(PredictionsBody body, int max)
@@ -53,7 +74,7 @@ internal static class PredictionsEndpoint
         var single = body.Inputs.ValueKind == JsonValueKind.Object;
         if (!single && body.Inputs.ValueKind != JsonValueKind.Array)
         {
-            throw new InferenceException(ErrorKind.Malformed, "'inputs' must be a list of objects with 'question' and 'context' for question answering.", "inputs");
+            throw InferenceException.Unprocessable("inputs", "'inputs' must be a list of objects with 'question' and 'context' for question answering, as in [{\"question\": \"Who?\", \"context\": \"Ana did.\"}].");
         }
 
         var elements = single ? [body.Inputs] : body.Inputs.EnumerateArray().ToArray();

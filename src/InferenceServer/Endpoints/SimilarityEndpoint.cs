@@ -26,7 +26,7 @@ internal static class SimilarityEndpoint
         var request = new SimilarityRequest { Source = b.Source, Sentences = b.Sentences, Explain = b.Explain ?? false };
         var result = await task.RunAsync(call.Model, request, call.Context);
         Bounds.Answer(result.Explanations?.Sum(e => (long)e.SourceTokens.Count * e.SentenceTokens.Count * Bounds.BytesPerNumber) ?? 0, call.Limits, "Send fewer or shorter sentences, or leave 'explain' out.");
-        return new(new SimilarityAnswer(call.Model.Manifest.Id, result.Function, result.Scores, result.Explanations, call.Usage), call);
+        return new(new SimilarityAnswer(call.Model.Manifest.Id, result.Scores, result.Explanations, call.Usage), call);
     }
 }
 
@@ -45,8 +45,7 @@ internal sealed record SimilarityBody
 
 /// <summary>How alike the texts are.</summary>
 /// <param name="Model">The model's id.</param>
-/// <param name="Function">cosine, dot, euclidean or manhattan (negative distances).</param>
 /// <param name="Scores">One score a sentence, in their order.</param>
 /// <param name="Explanations">One explanation a sentence, when asked for.</param>
 /// <param name="Usage">What it cost.</param>
-internal sealed record SimilarityAnswer(string Model, string Function, IReadOnlyList<float> Scores, IReadOnlyList<SimilarityExplanation>? Explanations, Usage Usage);
+internal sealed record SimilarityAnswer(string Model, IReadOnlyList<float> Scores, IReadOnlyList<SimilarityExplanation>? Explanations, Usage Usage);

@@ -1,3 +1,5 @@
+using InferenceServer.Engine.Loading;
+
 namespace InferenceServer.Hosting;
 
 /// <summary>The verb <c>inspect</c>.</summary>
@@ -6,7 +8,37 @@ internal static class Inspection
     /// <summary>Prints what the server understands of a model folder; 1 when it has a problem.</summary>
     public static int Print(string folder)
     {
-        Console.Error.WriteLine($"There is no folder {Path.GetFullPath(folder)}.");
+        var report = FolderInspection.Inspect(folder);
+        if (report.Sections.Count == 0 && report.Problems.Count == 1)
+        {
+            Console.Error.WriteLine(report.Problems[0]);
+            return 1;
+        }
+
+        Console.Out.WriteLine(report.Folder);
+        foreach (var section in report.Sections)
+        {
+            Console.Out.WriteLine();
+            Console.Out.WriteLine(section.Title);
+            foreach (var line in section.Lines)
+            {
+                Console.Out.WriteLine("  " + line);
+            }
+        }
+
+        Console.Out.WriteLine();
+        if (report.CanBeServed)
+        {
+            Console.Out.WriteLine("No problem was found.");
+            return 0;
+        }
+
+        Console.Out.WriteLine(report.Problems.Count == 1 ? "1 problem:" : $"{report.Problems.Count} problems:");
+        foreach (var problem in report.Problems)
+        {
+            Console.Out.WriteLine("  " + problem);
+        }
+
         return 1;
     }
 }

@@ -38,7 +38,7 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
         var record = RequestRecord.Of(context);
         var problem = exception switch
         {
-            InferenceException e => Of(context, e.Kind, e.Message, e.Field),
+            InferenceException e => Of(context, e.Kind, e.Message, e.Field == "model" ? null : e.Field), // the model is in the path, no field names it
             OperationCanceledException when !context.RequestAborted.IsCancellationRequested =>
                 Of(context, ErrorKind.DeadlinePassed, "The request did not finish within the server's time limit (setting Limits:RequestTimeoutSeconds). Send fewer or shorter inputs, or try again when the server is less busy.", null),
             BadHttpRequestException e => OfStatus(context, e.StatusCode, e.StatusCode == StatusCodes.Status413PayloadTooLarge ? null : e.Message),

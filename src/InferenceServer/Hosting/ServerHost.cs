@@ -75,7 +75,7 @@ internal static partial class ServerHost
     }
 
     /// <summary>Listens at once, loads the models meanwhile, reports, and runs until it is told to stop. Gives the exit code.</summary>
-    public static async Task<int> RunToEndAsync(this WebApplication app, LogSettings logging)
+    public static async Task<int> RunToEndAsync(this WebApplication app, Settings settings)
     {
         var log = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("InferenceServer");
         ModelLoader loader;
@@ -102,7 +102,7 @@ internal static partial class ServerHost
         try
         {
             await loading;
-            StartupReport.Write(loader.Catalog, app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses, logging.Format, log);
+            StartupReport.Write(loader.Catalog, settings.Loading.Directory, app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses, settings.Logging.Format, log);
         }
         catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested)
         {

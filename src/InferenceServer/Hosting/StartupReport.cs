@@ -11,7 +11,7 @@ internal static partial class StartupReport
     private static readonly string[] Columns = ["model", "tasks", "layers x heads", "max tokens", "provider", "lanes x threads", "load"];
 
     /// <summary>Writes the report.</summary>
-    public static void Write(ModelCatalog catalog, IEnumerable<string> addresses, LogFormat format, ILogger log)
+    public static void Write(ModelCatalog catalog, string directory, IEnumerable<string> addresses, LogFormat format, ILogger log)
     {
         var bases = addresses.Select(Reachable).Distinct().ToList();
         if (format == LogFormat.Json)
@@ -20,12 +20,12 @@ internal static partial class StartupReport
             return;
         }
 
-        Console.Out.Write(Text(catalog, bases));
+        Console.Out.Write(Text(catalog, directory, bases));
         Console.Out.Flush();
     }
 
     /// <summary>The report as text.</summary>
-    internal static string Text(ModelCatalog catalog, IReadOnlyList<string> bases)
+    internal static string Text(ModelCatalog catalog, string directory, IReadOnlyList<string> bases)
     {
         var text = new StringBuilder();
         var entries = catalog.Entries;
@@ -47,7 +47,7 @@ internal static partial class StartupReport
 
         if (rows.Count == 1)
         {
-            text.AppendLine().AppendLine("  No model is ready. Put model folders into the models directory, or name another one with --models <dir>.");
+            text.AppendLine().AppendLine($"  No model is ready. Put model folders into {directory}, or name another directory with --models <dir>.");
         }
 
         foreach (var address in bases)

@@ -47,7 +47,7 @@ internal sealed record EmbeddingPlan(
     {
         var modes = pooling is null
             ? null
-            : Pooling.Parse(pooling) ?? throw InferenceException.Unprocessable("pooling", $"pooling is '{pooling}'; known are {Pooling.Known}, and several joined by +. Use one of them or leave it out.");
+            : Pooling.Parse(pooling) ?? throw new InferenceException(ErrorKind.Malformed, $"pooling is '{pooling}'; known are {Pooling.Known}, and several joined by +. Use one of them or leave it out.", "pooling");
         var states = TokenStates(model);
         var pipeline = model.Manifest.Sentence;
         var ownVector = model.Graph.Output("sentence_embedding");
