@@ -25,9 +25,9 @@ internal sealed partial class RequestLog(RequestDelegate next, ILogger<RequestLo
         {
             Inference(method, path, status, elapsed, record.Model, record.Task, record.Items, cost.Tokens, Math.Round(cost.Queue.TotalMilliseconds, 1), Math.Round(cost.Inference.TotalMilliseconds, 1), cost.BatchSize, record.Id);
         }
-        else if (status < 400 && (context.GetEndpoint() is null || path.StartsWith("/health", StringComparison.Ordinal)))
+        else if (path.StartsWith("/health", StringComparison.Ordinal) || (status < 400 && context.GetEndpoint() is null))
         {
-            Quiet(method, path, status, elapsed, record.Id); // pages and probes
+            Quiet(method, path, status, elapsed, record.Id); // probes and pages
         }
         else
         {

@@ -24,6 +24,7 @@ internal static class ServerLog
         var configuration = new LoggerConfiguration().MinimumLevel.Is(LogEventLevel.Information)
             .MinimumLevel.Override("Microsoft", LogEventLevel.Warning)
             .MinimumLevel.Override("System", LogEventLevel.Warning)
+            .MinimumLevel.Override("Microsoft.Extensions.Hosting.Internal.Host", LevelAlias.Off) // a start that fails is told in one line, by ServerHost
             .Filter.ByExcluding(IsExpectedAtShutdown);
         foreach (var (category, level) in LogLevels.Read(builder.Configuration))
         {

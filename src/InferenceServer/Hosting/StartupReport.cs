@@ -40,9 +40,15 @@ internal static partial class StartupReport
             }
         }
 
-        foreach (var entry in entries.Where(e => e.State == ModelState.Failed))
+        var failed = entries.Where(e => e.State == ModelState.Failed).ToList();
+        if (failed.Count > 0)
         {
-            text.AppendLine().Append("  failed: ").Append(entry.Id).Append(": ").AppendLine(entry.Reason);
+            text.AppendLine();
+        }
+
+        foreach (var entry in failed)
+        {
+            text.Append("  failed: ").Append(entry.Id).Append(": ").AppendLine(entry.Reason);
         }
 
         if (rows.Count == 1)
