@@ -151,9 +151,10 @@ internal static class EncodingWriter
             var (start, end) = offsets[i];
             if (leading > 0)
             {
-                if (trim.AddPrefixSpace && (index + trim.Base == 0 || start == 0))
+                // One space at the start is the one that was put in; several are the text's.
+                if (leading == 1 && trim.AddPrefixSpace && (index + trim.Base == 0 || start == 0))
                 {
-                    leading--;
+                    leading = 0;
                 }
 
                 start = Math.Min(Forward(row.Text, start, leading), end);

@@ -237,16 +237,6 @@ public sealed class Tokenizer
     private EncodingDraft PostProcess(EncodingDraft encoding, EncodingDraft? second, bool addSpecialTokens)
     {
         List<EncodingDraft> drafts = second is null ? [encoding] : [encoding, second];
-        if (postProcessor is null)
-        {
-            for (var i = 0; i < drafts.Count && second is not null; i++)
-            {
-                drafts[i].SetSequence(i);
-            }
-
-            return EncodingDraft.Merge(drafts);
-        }
-
         for (var i = 0; i < drafts.Count; i++)
         {
             drafts[i].SetSequence(i);
@@ -258,7 +248,7 @@ public sealed class Tokenizer
             drafts[i].SetTypeId(i);
         }
 
-        return EncodingDraft.Merge(postProcessor.Process(drafts, addSpecialTokens));
+        return EncodingDraft.Merge(postProcessor?.Process(drafts, addSpecialTokens) ?? drafts);
     }
 
     private void Check(Truncation truncation)
