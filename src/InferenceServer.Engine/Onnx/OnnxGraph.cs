@@ -40,7 +40,7 @@ public sealed class OnnxGraph
         {
             return edit.IsEmpty ? File.ReadAllBytes(Summary.File) : edit.Apply();
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or OutOfMemoryException or OverflowException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or OutOfMemoryException)
         {
             throw new ModelLoadException($"{Path.GetFileName(Summary.File)} cannot be read: {e.Message}", e);
         }

@@ -13,7 +13,7 @@ namespace InferenceServer.Engine.Tokenization;
 internal sealed record AddedToken(string Content, bool SingleWord = false, bool LStrip = false, bool RStrip = false, bool Normalized = true, bool Special = false);
 
 /// <summary>What a tokenizer is made of, from tokenizer.json or from older files.</summary>
-internal sealed class TokenizerParts
+internal sealed record TokenizerParts
 {
     /// <summary>Rewrites the text, or null.</summary>
     public Normalizer? Normalizer { get; init; }

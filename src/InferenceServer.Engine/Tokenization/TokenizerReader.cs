@@ -3,12 +3,13 @@ using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Tokenization.Decoders;
 using InferenceServer.Engine.Tokenization.Models;
 using InferenceServer.Engine.Tokenization.Normalizers;
+using InferenceServer.Engine.Tokenization.OlderFiles;
 using InferenceServer.Engine.Tokenization.PostProcessors;
 using InferenceServer.Engine.Tokenization.PreTokenizers;
 
 namespace InferenceServer.Engine.Tokenization;
 
-/// <summary>Reads a folder's tokenizer.json.</summary>
+/// <summary>Reads a folder's tokenizer.json, or what its older files convert to.</summary>
 internal static class TokenizerReader
 {
     private const string File = "tokenizer.json";
@@ -20,6 +21,11 @@ internal static class TokenizerReader
         var config = new TokenizerConfig(folder);
         if (document is null)
         {
+            if (OlderFolder.Convert(folder) is { } older)
+            {
+                return new Tokenizer(Parse(older.Json, older.File) with { Target = older.Target is null ? null : Parse(older.Target, older.File) }, config);
+            }
+
             throw new ModelLoadException($"{File} is missing, and older files (vocab.txt; vocab.json and merges.txt; a SentencePiece model) are not there either; put the tokenizer's files into the folder.");
         }
 
@@ -27,15 +33,15 @@ internal static class TokenizerReader
     }
 
     /// <summary>Builds a tokenizer of the bytes of a tokenizer.json alone.</summary>
-    internal static TokenizerParts Parse(ReadOnlyMemory<byte> utf8)
+    internal static TokenizerParts Parse(ReadOnlyMemory<byte> utf8, string file = File)
     {
-        using var document = JsonPart.Parse(File, utf8);
-        return Read(document);
+        using var document = JsonPart.Parse(file, utf8);
+        return Read(document, file);
     }
 
-    private static TokenizerParts Read(JsonDocument document)
+    private static TokenizerParts Read(JsonDocument document, string file = File)
     {
-        var root = new JsonPart(File, "$", document.RootElement);
+        var root = new JsonPart(file, "$", document.RootElement);
         try
         {
             return new TokenizerParts

@@ -4,7 +4,6 @@ using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Onnx;
 using Microsoft.ML.OnnxRuntime;
 using Xunit;
-using ReferenceTensors = InferenceServer.Engine.Manifest.SafeTensors;
 
 namespace InferenceServer.Engine.Tests.Onnx;
 

@@ -1,0 +1,40 @@
+using System.Text.Json.Nodes;
+
+namespace InferenceServer.Engine.Tokenization.OlderFiles;
+
+/// <summary>Marian: source.spm and target.spm cut the texts, vocab.json gives both the ids.</summary>
+internal static class MarianFolder
+{
+    /// <summary>The tokenizer of one side.</summary>
+    public static JsonObject Convert(string folder, FolderSettings settings, string file)
+    {
+        var vocabulary = OlderFolder.Vocabulary(folder);
+        int? Id(string token) => vocabulary.TryGetValue(token, out var id) ? id : null;
+        var model = SentencePieceFolder.Read(folder, file);
+        var scores = new Dictionary<string, float>(StringComparer.Ordinal);
+        var least = 0f;
+        foreach (var piece in model.Pieces)
+        {
+            scores[piece.Piece] = piece.Score;
+            least = Math.Min(least, piece.Score);
+        }
+
+        string eos = settings.Token("eos_token", "</s>")!, unknown = settings.Token("unk_token", "<unk>")!, pad = settings.Token("pad_token", "<pad>")!;
+        var pieces = new JsonArray();
+        foreach (var (token, _) in vocabulary.OrderBy(static e => e.Value))
+        {
+            // Tokens of the other side only: possible, but worse than any of this side.
+            var score = token == eos || token == unknown || token == pad ? 0 : scores.TryGetValue(token, out var own) ? own : least - 10;
+            pieces.Add(new JsonArray(token, (double)score));
+        }
+
+        var defaults = new Dictionary<string, string> { ["eos_token"] = "</s>", ["unk_token"] = "<unk>", ["pad_token"] = "<pad>" };
+        return OlderFolder.Assemble(
+            settings.AddedTokens(defaults, static _ => new TokenFlags { Special = true }, [], Id),
+            Parts.Normalizers(SentencePieceFolder.Charsmap(model), Parts.ReplaceRegex(" {2,}", " ")),
+            Parts.PreTokenizers(Parts.Of("WhitespaceSplit"), Parts.Metaspace("always")),
+            Parts.Template($"$A:0 {eos}:0", $"$A:0 $B:0 {eos}:0", Id),
+            Parts.Metaspace("always"),
+            Parts.Of("Unigram", ("unk_id", Id(unknown)), ("vocab", pieces), ("byte_fallback", false)));
+    }
+}

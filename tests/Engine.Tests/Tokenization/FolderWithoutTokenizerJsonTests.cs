@@ -1,0 +1,102 @@
+using System.Text.Json;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Tokenization;
+using Xunit;
+
+namespace InferenceServer.Engine.Tests.Tokenization;
+
+/// <summary>Folders that carry older files beside tokenizer.json: without it they give the same.</summary>
+public sealed class FolderWithoutTokenizerJsonTests : IDisposable
+{
+    private readonly string copy = Directory.CreateTempSubdirectory("older-files-").FullName;
+
+    public void Dispose() => Directory.Delete(copy, recursive: true);
+
+    [Theory]
+    [InlineData("albert-style")]
+    [InlineData("bert-uncased")]
+    [InlineData("bigbird-style")]
+    [InlineData("clip-style")]
+    [InlineData("deberta-v3-style")]
+    [InlineData("gpt2")]
+    [InlineData("llama-bpe-legacy")]
+    [InlineData("llama-bpe-new")]
+    [InlineData("marian")]
+    [InlineData("mpnet-style")]
+    [InlineData("qwen2-style", false)] // its added tokens stand in tokenizer.json alone
+    [InlineData("roberta-bpe")]
+    [InlineData("t5-unigram")]
+    [InlineData("wordpiece-cased")]
+    [InlineData("xlm-roberta-unigram")]
+    public void Gives_the_same_as_with_it(string folder, bool cases = true)
+    {
+        var source = Path.Combine(Shared.Goldens, "tokenizers", folder);
+        foreach (var file in Directory.GetFiles(source))
+        {
+            if (Path.GetFileName(file) is not "tokenizer.json" and var name && !name.EndsWith(".gz", StringComparison.Ordinal))
+            {
+                File.Copy(file, Path.Combine(copy, name));
+            }
+        }
+
+        var tokenizer = Tokenizer.Load(copy);
+        var wrong = new List<string>();
+        var count = 0;
+        foreach (var line in cases ? GoldenTokenizerTests.Lines(Path.Combine(source, "cases.jsonl.gz")) : [])
+        {
+            using var document = JsonDocument.Parse(line);
+            if (document.RootElement.TryGetProperty("use_file_settings", out _))
+            {
+                continue; // truncation and padding stand in tokenizer.json alone
+            }
+
+            count++;
+            if (GoldenCase.Difference(tokenizer, document.RootElement) is { } difference)
+            {
+                wrong.Add($"case {document.RootElement.GetProperty("id")}: {difference}");
+            }
+        }
+
+        foreach (var line in GoldenTokenizerTests.Lines(Path.Combine(source, "corpus.jsonl.gz")))
+        {
+            using var document = JsonDocument.Parse(line);
+            count++;
+            var text = document.RootElement.GetProperty("text").GetString()!;
+            if (!tokenizer.Encode(text).Ids.AsSpan().SequenceEqual(GoldenCase.Ints(document.RootElement.GetProperty("ids"))))
+            {
+                wrong.Add($"corpus: {text}");
+            }
+        }
+
+        Assert.True(count > 0 && wrong.Count == 0, $"{wrong.Count} of {count} wrong:\n{string.Join('\n', wrong.Take(12))}");
+    }
+
+    [Fact]
+    public void Target_texts_of_Marian_use_the_target_model()
+    {
+        var tokenizer = Tokenizer.Load(Path.Combine(Shared.Zoo, "marian-en-pt"));
+        const string Text = "O rapaz comprou uma maçã vermelha na feira.";
+        Assert.NotEqual(tokenizer.Encode(Text).Ids, tokenizer.EncodeTarget(Text).Ids);
+        Assert.Equal(Text, tokenizer.Decode(tokenizer.EncodeTarget(Text).Ids));
+    }
+
+    [Theory]
+    [InlineData("vocab.txt", "[PAD]\n[UNK]\nhello", "not in the vocabulary")]
+    [InlineData("spiece.model", "no protobuf at all", "spiece.model")]
+    [InlineData("tokenizer.model", "", "tokenizer.model")]
+    public void A_damaged_file_is_refused_with_a_reason(string file, string content, string reason)
+    {
+        File.WriteAllText(Path.Combine(copy, file), content);
+        Assert.Contains(reason, Assert.Throws<ModelLoadException>(() => Tokenizer.Load(copy)).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("vocab.txt", "BertJapaneseTokenizer")]
+    [InlineData("tokenizer.model", "PegasusTokenizer")]
+    public void A_class_with_other_conventions_is_refused_by_name(string file, string name)
+    {
+        File.WriteAllBytes(Path.Combine(copy, file), [0x0A, 0x05, 0x0A, 0x03, (byte)'a', (byte)'b', (byte)'c']);
+        File.WriteAllText(Path.Combine(copy, "tokenizer_config.json"), $$"""{"tokenizer_class": "{{name}}"}""");
+        Assert.Contains(name, Assert.Throws<ModelLoadException>(() => Tokenizer.Load(copy)).Message, StringComparison.Ordinal);
+    }
+}
