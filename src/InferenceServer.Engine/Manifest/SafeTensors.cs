@@ -113,25 +113,23 @@ internal sealed class SafeTensors
             case "F32":
                 return MemoryMarshal.Cast<byte, float>(bytes).ToArray();
             case "F64":
-                var doubles = MemoryMarshal.Cast<byte, double>(bytes);
-                var narrowed = new float[doubles.Length];
-                System.Numerics.Tensors.TensorPrimitives.ConvertTruncating<double, float>(doubles, narrowed);
-                return narrowed;
+                return Converted(MemoryMarshal.Cast<byte, double>(bytes), value => (float)value);
             case "F16":
-                var halves = MemoryMarshal.Cast<byte, Half>(bytes);
-                var floats = new float[halves.Length];
-                System.Numerics.Tensors.TensorPrimitives.ConvertToSingle(halves, floats);
-                return floats;
+                return Converted(MemoryMarshal.Cast<byte, Half>(bytes), value => (float)value);
             default:
-                var upper = MemoryMarshal.Cast<byte, ushort>(bytes);
-                var widened = new float[upper.Length];
-                for (var i = 0; i < upper.Length; i++)
-                {
-                    widened[i] = BitConverter.UInt32BitsToSingle((uint)upper[i] << 16);
-                }
-
-                return widened;
+                return Converted(MemoryMarshal.Cast<byte, ushort>(bytes), value => BitConverter.UInt32BitsToSingle((uint)value << 16));
         }
+    }
+
+    private static float[] Converted<T>(ReadOnlySpan<T> values, Func<T, float> convert)
+    {
+        var floats = new float[values.Length];
+        for (var i = 0; i < floats.Length; i++)
+        {
+            floats[i] = convert(values[i]);
+        }
+
+        return floats;
     }
 
     private static long[]? Numbers(JsonElement entry, string property)

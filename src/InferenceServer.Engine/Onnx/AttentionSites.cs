@@ -21,6 +21,9 @@ internal static class AttentionSites
     private static readonly HashSet<string> Passed =
         ["Cast", "CastLike", "Where", "Reshape", "Dropout", "Identity", "DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear", "Squeeze", "Unsqueeze"];
 
+    /// <summary>Most steps between Softmax and product; exporters write three.</summary>
+    private const int LongestWalk = 16;
+
     private static readonly HashSet<string> Products = ["MatMul", "MatMulInteger", "FusedMatMul", "QLinearMatMul", "MatMulIntegerToFloat"];
 
     /// <summary>Sites of a graph, in the order of computation.</summary>
@@ -96,7 +99,7 @@ internal static class AttentionSites
                         return Site(index, softmax, path, right);
                     }
                 }
-                else if (Passed.Contains(node.OpType) && (node.OpType == "Where" ? input is 1 or 2 : input == 0) && node.Output(0) is { Length: > 0 } next && seen.Add(next))
+                else if (Passed.Contains(node.OpType) && path.Count < LongestWalk && (node.OpType == "Where" ? input is 1 or 2 : input == 0) && node.Output(0) is { Length: > 0 } next && seen.Add(next))
                 {
                     paths.Enqueue([.. path, next]);
                 }

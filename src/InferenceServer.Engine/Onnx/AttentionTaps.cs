@@ -5,6 +5,8 @@ namespace InferenceServer.Engine.Onnx;
 /// <summary>Turns the places where attention is computed into outputs <c>[batch, heads, query, key]</c>, and says whose attention each is.</summary>
 internal static class AttentionTaps
 {
+    private const int MostSites = 2048;
+
     public static IReadOnlyList<AttentionTap> Add(OnnxModel model, GraphIndex index, ModelConfig config, GraphEdit edit, out string? unavailable)
     {
         var sites = AttentionSites.Find(index, model.Opsets.GetValueOrDefault(""));
@@ -12,6 +14,12 @@ internal static class AttentionTaps
         if (sites.Count == 0)
         {
             unavailable = WhyNone(model, index);
+            return [];
+        }
+
+        if (sites.Count > MostSites)
+        {
+            unavailable = $"The graph computes attention {sites.Count} times; at most {MostSites} can be read.";
             return [];
         }
 

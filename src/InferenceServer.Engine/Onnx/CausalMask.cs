@@ -19,6 +19,7 @@ internal static class CausalMask
     /// <summary>True when a mask before the Softmax <paramref name="scores"/> is causal.</summary>
     public static bool IsBefore(OnnxModel model, GraphIndex index, string scores)
     {
+        var known = new Dictionary<string, bool>(StringComparer.Ordinal);
         var seen = new HashSet<string>(StringComparer.Ordinal) { scores };
         var pending = new Stack<string>([scores]);
         while (pending.TryPop(out var tensor))
@@ -35,7 +36,7 @@ internal static class CausalMask
 
             if (node.OpType == "Trilu"
                 || (node.OpType == "Constant" && node.Attribute("value")?.Tensor is { } constant && IsTriangle(model, constant))
-                || (Comparisons.Contains(node.OpType) && IsPosition(index, node.Input(0), 0) && IsPosition(index, node.Input(1), 0)))
+                || (Comparisons.Contains(node.OpType) && IsPosition(index, known, node.Input(0), 0) && IsPosition(index, known, node.Input(1), 0)))
             {
                 return true;
             }
@@ -50,34 +51,41 @@ internal static class CausalMask
     }
 
     /// <summary>A position: a range or a fed integer, moved by one at most (a larger move is a window's edge, which looks both ways in encoders).</summary>
-    private static bool IsPosition(GraphIndex index, string tensor, int depth)
+    private static bool IsPosition(GraphIndex index, Dictionary<string, bool> known, string tensor, int depth)
     {
         if (depth > 32)
         {
             return false;
         }
 
-        if (index.FedInputs.Any(i => i.Name == tensor && i.Type is Manifest.ElementType.Int64 or Manifest.ElementType.Int32))
+        if (!known.TryGetValue(tensor, out var result))
         {
-            return true;
+            known[tensor] = false;
+            known[tensor] = result = Follow();
         }
 
-        switch (index.Producer(tensor))
+        return result;
+
+        bool Follow()
         {
-            case { OpType: "Range" or "CumSum" }:
+            if (index.FedInputs.Any(i => i.Name == tensor && i.Type is Manifest.ElementType.Int64 or Manifest.ElementType.Int32))
+            {
                 return true;
-            case { OpType: "Add" or "Sub" } node:
-                return node.Inputs.Count == 2 && (Moves(node.Input(0), node.Input(1)) || (node.OpType == "Add" && Moves(node.Input(1), node.Input(0))));
-            case { } node when Kept.Contains(node.OpType):
-                return IsPosition(index, node.Input(0), depth + 1);
-            default:
-                return false;
+            }
+
+            return index.Producer(tensor) switch
+            {
+                { OpType: "Range" or "CumSum" } => true,
+                { OpType: "Add" or "Sub", Inputs.Count: 2 } node => Moves(node.Input(0), node.Input(1)) || (node.OpType == "Add" && Moves(node.Input(1), node.Input(0))),
+                { } node when Kept.Contains(node.OpType) => IsPosition(index, known, node.Input(0), depth + 1),
+                _ => false,
+            };
         }
 
         // A move by a constant of at most one, or by a length that is only known when the graph runs (how much lies in the cache).
         bool Moves(string position, string by) =>
-            IsPosition(index, position, depth + 1)
-            && (index.IsConstant(by) ? index.Integers(by) is [>= -1 and <= 1] : !IsPosition(index, by, depth + 1));
+            IsPosition(index, known, position, depth + 1)
+            && (index.IsConstant(by) ? index.Integers(by) is [>= -1 and <= 1] : !IsPosition(index, known, by, depth + 1));
     }
 
     /// <summary>A constant square whose part above the diagonal has one value and the rest another.</summary>

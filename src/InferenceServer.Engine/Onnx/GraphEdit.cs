@@ -93,8 +93,8 @@ internal sealed class GraphEdit(OnnxModel model)
     /// <summary>The edited model.</summary>
     public byte[] Apply()
     {
-        var file = File.ReadAllBytes(model.FilePath);
-        var result = new MemoryStream(file.Length + 4096);
+        // Ranges of the file and bytes of our own, in their order; then one read into one array.
+        var pieces = new List<(long Start, long Length, byte[]? Own)>();
         long copied = 0;
         foreach (var range in model.GraphRanges)
         {
@@ -109,12 +109,7 @@ internal sealed class GraphEdit(OnnxModel model)
             foreach (var (start, (end, by)) in inside)
             {
                 Part(from, start);
-                foreach (var node in by)
-                {
-                    var part = new ProtoWriter().Bytes(1, node).ToArray();
-                    result.Write(new ProtoWriter().Bytes(7, part).ToArray());
-                }
-
+                by.ForEach(node => Own(new ProtoWriter().Bytes(7, new ProtoWriter().Bytes(1, node).ToArray()).ToArray()));
                 from = end;
             }
 
@@ -122,17 +117,37 @@ internal sealed class GraphEdit(OnnxModel model)
             copied = range.End;
         }
 
-        Copy(copied, file.Length);
-        result.Write(Appendix());
-        return result.ToArray();
+        using var reader = new WireReader(model.FilePath);
+        Copy(copied, reader.Length);
+        Own(Appendix());
+        var result = new byte[pieces.Sum(p => p.Length)];
+        var at = 0;
+        foreach (var (start, length, own) in pieces)
+        {
+            var target = result.AsSpan(at, (int)length);
+            if (own is null)
+            {
+                reader.Read(start, target);
+            }
+            else
+            {
+                own.CopyTo(target);
+            }
 
-        void Copy(long start, long end) => result.Write(file.AsSpan((int)start, (int)(end - start)));
+            at += (int)length;
+        }
+
+        return result;
+
+        void Own(byte[] bytes) => pieces.Add((0, bytes.Length, bytes));
+
+        void Copy(long start, long end) => pieces.Add((start, end - start, null));
 
         void Part(long start, long end)
         {
             if (end > start)
             {
-                result.Write(new ProtoWriter().Header(7, end - start).ToArray());
+                Own(new ProtoWriter().Header(7, end - start).ToArray());
                 Copy(start, end);
             }
         }

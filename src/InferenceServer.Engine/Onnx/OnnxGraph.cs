@@ -40,7 +40,7 @@ public sealed class OnnxGraph
         {
             return edit.IsEmpty ? File.ReadAllBytes(Summary.File) : edit.Apply();
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or OutOfMemoryException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or OutOfMemoryException or OverflowException)
         {
             throw new ModelLoadException($"{Path.GetFileName(Summary.File)} cannot be read: {e.Message}", e);
         }

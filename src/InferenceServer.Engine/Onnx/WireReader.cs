@@ -74,18 +74,18 @@ internal sealed class WireReader : IDisposable
     public byte[] Bytes(long start, int length)
     {
         var bytes = new byte[length];
-        for (var done = 0; done < length;)
-        {
-            var read = RandomAccess.Read(file, bytes.AsSpan(done), start + done);
-            if (read == 0)
-            {
-                throw Damaged(start + done);
-            }
-
-            done += read;
-        }
-
+        Read(start, bytes);
         return bytes;
+    }
+
+    /// <summary>Fills a buffer with bytes of the file.</summary>
+    public void Read(long start, Span<byte> bytes)
+    {
+        for (var done = 0; done < bytes.Length;)
+        {
+            var read = RandomAccess.Read(file, bytes[done..], start + done);
+            done += read > 0 ? read : throw Damaged(start + done);
+        }
     }
 
     /// <summary>Adds an integer field that is repeated, packed or not.</summary>

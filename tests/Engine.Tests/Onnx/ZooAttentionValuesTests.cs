@@ -4,6 +4,7 @@ using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Onnx;
 using Microsoft.ML.OnnxRuntime;
 using Xunit;
+using ReferenceTensors = InferenceServer.Engine.Manifest.SafeTensors;
 
 namespace InferenceServer.Engine.Tests.Onnx;
 

@@ -1,0 +1,49 @@
+using InferenceServer.Engine.Loading;
+using InferenceServer.Engine.Tests.Manifest;
+using Xunit;
+
+namespace InferenceServer.Engine.Tests.Loading;
+
+public sealed class FolderInspectionTests
+{
+    [Fact]
+    public void Every_problem_is_told_not_the_first()
+    {
+        using var folder = new Folder(
+            ("config.json", "{\"hidden_size\": "),
+            ("model.onnx", "not a model"),
+            ("modules.json", """[{"type": "a.Transformer", "path": ""}, {"type": "a.CNN", "path": "1"}]"""),
+            ("generation_config.json", "[]"),
+            ("tokenizer.json", "{"));
+
+        var report = FolderInspection.Inspect(folder.Path);
+
+        Assert.False(report.CanBeServed);
+        foreach (var file in (string[])["config.json", "model.onnx", "modules.json", "generation_config.json", "tokenizer.json"])
+        {
+            Assert.Contains(report.Problems, p => p.Contains(file, StringComparison.Ordinal));
+        }
+    }
+
+    [Fact]
+    public void A_folder_that_is_no_model_and_one_that_is_not_there_are_told()
+    {
+        using var folder = new Folder(("train.py", "x"));
+
+        Assert.Contains("skips it", Assert.Single(FolderInspection.Inspect(folder.Path).Problems), StringComparison.Ordinal);
+        Assert.Contains("There is no folder", Assert.Single(FolderInspection.Inspect(Path.Combine(folder.Path, "absent")).Problems), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("bert-embed-cls-dense", null, "Dense 32 -> 24, Tanh")]
+    [InlineData("bert-fp16", "model_fp16.onnx", "weights float16")]
+    [InlineData("llama-genai-gqa", null, "weights in model.onnx.data")]
+    [InlineData("bart", null, "cross layer 1")]
+    [InlineData("bert-ner", null, "labels: 7")]
+    public void What_is_understood_is_shown(string name, string? file, string line)
+    {
+        var report = FolderInspection.Inspect(Path.Combine(Shared.Zoo, name), file);
+
+        Assert.Contains(report.Sections.SelectMany(s => s.Lines), l => l.Contains(line, StringComparison.Ordinal));
+    }
+}

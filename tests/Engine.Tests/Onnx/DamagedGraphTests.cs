@@ -1,0 +1,153 @@
+using System.Diagnostics;
+using System.Text;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Onnx;
+using Xunit;
+
+namespace InferenceServer.Engine.Tests.Onnx;
+
+/// <summary>Files that are damaged, cut short or no ONNX at all: a reason that names the file, never another exception.</summary>
+public sealed class DamagedGraphTests : IDisposable
+{
+    private static readonly ModelConfig Config = ModelConfig.From(System.Text.Json.JsonDocument.Parse("""{"num_attention_heads": 4}""").RootElement);
+    private readonly string folder = Directory.CreateTempSubdirectory("graphs-").FullName;
+
+    public void Dispose() => Directory.Delete(folder, true);
+
+    [Theory]
+    [InlineData("", "empty")]
+    [InlineData("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull")]
+    [InlineData("<!DOCTYPE html><html></html>", "damaged")]
+    [InlineData("\u0008\u0007", "holds no graph")]
+    public void Files_that_are_no_model_are_named_with_the_remedy(string content, string reason)
+    {
+        var file = Write("model.onnx", Encoding.UTF8.GetBytes(content));
+
+        var e = Assert.Throws<ModelLoadException>(() => OnnxGraph.Read(file, Config));
+
+        Assert.Contains("model.onnx", e.Message, StringComparison.Ordinal);
+        Assert.Contains(reason, e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_missing_file_is_a_reason() =>
+        Assert.Throws<ModelLoadException>(() => OnnxGraph.Read(Path.Combine(folder, "absent.onnx"), Config));
+
+    [Fact]
+    public void Every_cut_of_a_file_is_refused()
+    {
+        var whole = File.ReadAllBytes(Path.Combine(Shared.Zoo, "bert-classify", "model.onnx"));
+        var step = Math.Max(1, whole.Length / 400);
+        for (var length = 1; length < whole.Length - step; length += step)
+        {
+            var file = Write("model.onnx", whole[..length]);
+            Assert.Contains("model.onnx", Assert.Throws<ModelLoadException>(() => OnnxGraph.Read(file, Config)).Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [InlineData("bert-embed-sdpa", "model.onnx")]
+    [InlineData("bert-fused-ort", "model.onnx")]
+    [InlineData("llama-genai-gqa", "model.onnx")]
+    [InlineData("deberta-v2-classify-old", "model.onnx")]
+    [InlineData("gpt2-merged-old", "decoder_model_merged.onnx")]
+    public void Changed_bytes_are_read_or_refused(string model, string name)
+    {
+        var whole = File.ReadAllBytes(Path.Combine(Shared.Zoo, model, name));
+        var random = new Random(20260101);
+        var watch = Stopwatch.StartNew();
+        for (var round = 0; round < 400; round++)
+        {
+            var bytes = (byte[])whole.Clone();
+            for (var change = random.Next(1, 24); change > 0; change--)
+            {
+                // Structure is denser where the nodes are: half of the changes go to the first tenth.
+                var at = random.Next(2) == 0 ? random.Next(bytes.Length) : random.Next(Math.Max(1, bytes.Length / 10));
+                bytes[at] = random.Next(4) switch { 0 => (byte)(bytes[at] ^ (1 << random.Next(8))), 1 => 0xFF, 2 => 0, _ => (byte)random.Next(256) };
+            }
+
+            var file = Write("model.onnx", bytes);
+            try
+            {
+                var graph = OnnxGraph.Read(file, Config);
+                Assert.NotNull(graph.Summary.Inputs);
+                Assert.NotEmpty(graph.ReadModel());
+            }
+            catch (ModelLoadException e)
+            {
+                Assert.NotEmpty(e.Message);
+            }
+        }
+
+        Assert.True(watch.Elapsed < TimeSpan.FromMinutes(1), $"took {watch.Elapsed}");
+    }
+
+    [Fact]
+    public void Graphs_made_to_explode_are_read_in_bounded_time()
+    {
+        // A comparison over a long chain of x + x: each step doubles the number of ways back.
+        var nodes = new List<byte[]> { ProtoWriter.Node("Range", ["a", "b", "c"], ["x0"]) };
+        for (var i = 0; i < 5000; i++)
+        {
+            nodes.Add(ProtoWriter.Node("Add", [$"x{i}", $"x{i}"], [$"x{i + 1}"]));
+        }
+
+        nodes.Add(ProtoWriter.Node("Less", ["x5000", "x4999"], ["less"]));
+        nodes.Add(ProtoWriter.Node("Where", ["less", "q", "q"], ["s"]));
+        nodes.Add(ProtoWriter.Node("Softmax", ["s"], ["p0"], "", ProtoWriter.Attribute("axis", -1L)));
+        for (var i = 0; i < 5000; i++)
+        {
+            nodes.Add(ProtoWriter.Node("Cast", [$"p{i}"], [$"p{i + 1}"]));
+        }
+
+        nodes.Add(ProtoWriter.Node("MatMul", ["p5", "v"], ["y"]));
+        var graph = new ProtoWriter();
+        nodes.ForEach(node => graph.Bytes(1, node));
+        var file = Write("model.onnx", new ProtoWriter().Bytes(7, graph.ToArray()).ToArray());
+        var watch = Stopwatch.StartNew();
+
+        Assert.NotNull(OnnxGraph.Read(file, Config));
+
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(10), $"took {watch.Elapsed}");
+    }
+
+    [Fact]
+    public void Graphs_nested_too_deep_are_refused()
+    {
+        var graph = Array.Empty<byte>();
+        for (var i = 0; i < 5000; i++)
+        {
+            var branch = new ProtoWriter().Text(1, "then_branch").Bytes(6, graph).ToArray();
+            graph = new ProtoWriter().Bytes(1, ProtoWriter.Node("If", ["c"], ["y"], "", branch)).ToArray();
+        }
+
+        var file = Write("model.onnx", new ProtoWriter().Bytes(7, graph).ToArray());
+
+        Assert.Contains("deep", Assert.Throws<ModelLoadException>(() => OnnxGraph.Read(file, Config)).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("../secret.bin", "outside")]
+    [InlineData("/etc/hostname", "outside")]
+    [InlineData("weights.bin", "missing")]
+    public void External_data_must_lie_in_the_folder(string location, string reason)
+    {
+        var entry = new ProtoWriter().Text(1, "location").Text(2, location).ToArray();
+        var tensor = new ProtoWriter().Integer(1, 4).Integer(2, 1).Text(8, "w").Bytes(13, entry).Integer(14, 1).ToArray();
+        var graph = new ProtoWriter().Bytes(1, ProtoWriter.Node("Identity", ["w"], ["y"])).Bytes(5, tensor).ToArray();
+        var file = Write("model.onnx", new ProtoWriter().Bytes(7, graph).ToArray());
+
+        var e = Assert.Throws<ModelLoadException>(() => OnnxGraph.Read(file, Config));
+
+        Assert.Contains(reason, e.Message, StringComparison.Ordinal);
+        Assert.Contains(location, e.Message, StringComparison.Ordinal);
+    }
+
+    private string Write(string name, byte[] bytes)
+    {
+        var path = Path.Combine(folder, name);
+        File.WriteAllBytes(path, bytes);
+        return path;
+    }
+}

@@ -1,0 +1,185 @@
+using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Tasks;
+using InferenceServer.Engine.Tasks.Embeddings;
+using InferenceServer.Engine.Tasks.Similarity;
+using InferenceServer.Engine.Tokenization;
+using Xunit;
+
+namespace InferenceServer.Engine.Tests.Tasks.Embeddings;
+
+public class EmbeddingsTaskTests
+{
+    private static readonly string LongText = string.Join(' ', Enumerable.Repeat("cat", 25));
+
+    [Fact]
+    public async Task A_folder_without_pooling_gets_the_mean_and_says_so()
+    {
+        var result = await Run(TinyModel.Create(), new() { Inputs = [TextInput.Of("the cats")] }); // [CLS] the cat ##s [SEP] = 2 5 6 8 3
+        Assert.Equal(("default", "mean", false, 3), (result.PoolingSource, result.Pooling, result.Normalized, result.Dimensions));
+        Assert.Equal([24f / 5, 2f, 1f], result.Items[0].Embedding!.ToFloats());
+        Assert.Equal(5, result.Items[0].TokenCount);
+    }
+
+    [Fact]
+    public async Task The_folders_modules_run_in_order()
+    {
+        var pipeline = TinyModel.Pipeline(new PoolingModule([PoolingMode.Cls]), new DenseModule(3, 2, [1, 0, 0, 0, 0, 3], [1, 1], "Identity"), new NormalizeModule());
+        var result = await Run(TinyModel.Create(pipeline), new() { Inputs = [TextInput.Of("the cats")] });
+        Assert.Equal([0.6f, 0.8f], result.Items[0].Embedding!.ToFloats(), (a, b) => MathF.Abs(a - b) < 1e-6f); // (2 + 1, 3 + 1) / 5
+        Assert.Equal("1_Pooling/config.json", result.PoolingSource);
+
+        var raw = await Run(TinyModel.Create(pipeline), new() { Inputs = [TextInput.Of("the cats")], Normalize = false });
+        Assert.Equal([3f, 4f], raw.Items[0].Embedding!.ToFloats());
+    }
+
+    [Fact]
+    public async Task Dimensions_are_cut_before_the_vector_is_normalised()
+    {
+        var result = await Run(TinyModel.Create(), new() { Inputs = [TextInput.OfIds([3, 3])], Pooling = "lasttoken", Dimensions = 2, Normalize = true });
+        Assert.Equal([3 / MathF.Sqrt(10), 1 / MathF.Sqrt(10)], result.Items[0].Embedding!.ToFloats(), (a, b) => MathF.Abs(a - b) < 1e-6f);
+        Assert.Equal("request", result.PoolingSource);
+    }
+
+    [Fact]
+    public async Task A_prompt_goes_in_front_and_its_tokens_can_be_left_out()
+    {
+        // [CLS] query : cat [SEP] = 2 10 11 6 3; without the prompt's: 6 3.
+        var with = await Run(TinyModel.Create(TinyModel.Pipeline(new PoolingModule([PoolingMode.Mean]))), new() { Inputs = [TextInput.Of(" Cat ")], PromptName = "query" });
+        Assert.Equal(32f / 5, with.Items[0].Embedding!.ToFloats()[0]);
+        var without = await Run(TinyModel.Create(TinyModel.Pipeline(new PoolingModule([PoolingMode.Mean], IncludePrompt: false))), new() { Inputs = [TextInput.Of("cat")], PromptName = "query" });
+        Assert.Equal([4.5f, 3.5f, 1f], without.Items[0].Embedding!.ToFloats());
+        var own = await Run(TinyModel.Create(TinyModel.Pipeline(new PoolingModule([PoolingMode.Mean])) with { DefaultPrompt = "query" }), new() { Inputs = [TextInput.Of("cat")] });
+        Assert.Equal(5, own.Items[0].TokenCount);
+    }
+
+    [Fact]
+    public async Task Token_vectors_come_with_offsets_into_the_text_that_was_sent()
+    {
+        var model = TinyModel.Create(TinyModel.Pipeline(new PoolingModule([PoolingMode.Mean]), new NormalizeModule()));
+        var item = (await Run(model, new() { Inputs = [TextInput.Of(" 😀 cats")], PromptName = "query", Level = EmbeddingLevel.Token })).Items[0];
+        Assert.Equal(["[CLS]", "query", ":", "[UNK]", "cat", "##s", "[SEP]"], item.Tokens);
+        Assert.Equal([(0, 0), (0, 0), (0, 0), (1, 2), (3, 6), (6, 7), (0, 0)], item.Offsets);
+        Assert.Equal([6f, 4f, 1f], item.Embeddings![4].ToFloats());
+        Assert.Null(item.Embedding);
+    }
+
+    [Fact]
+    public async Task A_long_text_is_refused_cut_or_split()
+    {
+        var error = await Refused(TinyModel.Create(), new() { Inputs = [TextInput.Of("cat"), TextInput.Of(LongText, index: 1)] });
+        Assert.Equal("inputs[1]", error.Field);
+        Assert.Contains("12", error.Message, StringComparison.Ordinal);
+        Assert.Contains("truncate or split", error.Message, StringComparison.Ordinal);
+
+        var cut = (await Run(TinyModel.Create(), new() { Inputs = [TextInput.Of(LongText + " sat")], Truncate = true })).Items[0];
+        Assert.Equal((true, 12, 1), (cut.Truncated, cut.TokenCount, cut.Windows));
+        Assert.Equal((2 + (10 * 6) + 3) / 12f, cut.Embedding!.ToFloats()[0], 1e-6f);
+        var left = (await Run(TinyModel.Create(), new() { Inputs = [TextInput.Of(LongText + " sat")], Truncate = true, TruncationDirection = Side.Left })).Items[0];
+        Assert.Equal((2 + (9 * 6) + 7 + 3) / 12f, left.Embedding!.ToFloats()[0], 1e-6f);
+
+        // 25 words in windows of 10 that repeat 1: 10, 10 and 7 words, positions averaged by these weights.
+        var split = (await Run(TinyModel.Create(), new() { Inputs = [TextInput.Of(LongText)], Split = true })).Items[0];
+        Assert.Equal((false, 3, 33), (split.Truncated, split.Windows, split.TokenCount));
+        Assert.Equal(((10 * 5.5f) + (10 * 5.5f) + (7 * 4f)) / 27, split.Embedding!.ToFloats()[1], 1e-5f);
+
+        var ids = (await Run(TinyModel.Create(), new() { Inputs = [TextInput.OfIds([.. Enumerable.Repeat(6, 20)])], Split = true })).Items[0];
+        Assert.Equal((2, 21), (ids.Windows, ids.TokenCount)); // 0-11 and 11-19
+        Assert.Equal(6f, ids.Embedding!.ToFloats()[0], 1e-5f);
+    }
+
+    [Fact]
+    public async Task A_vector_that_the_graph_pooled_is_taken_as_it_is()
+    {
+        var model = TinyModel.Create(queue: new FakeQueue(_ => new FakeRows().Set("sentence_embedding", [3, 4], 2)));
+        model = model with { Graph = model.Graph with { Outputs = [new GraphTensor("sentence_embedding", ElementType.Float, ["batch", "2"])] } };
+        var result = await Run(model, new() { Inputs = [TextInput.Of("cat")] });
+        Assert.Equal([3f, 4f], result.Items[0].Embedding!.ToFloats());
+        Assert.Equal("graph output sentence_embedding", result.PoolingSource);
+        Assert.Equal("pooling", (await Refused(model, new() { Inputs = [TextInput.Of("cat")], Pooling = "mean" })).Field);
+        Assert.Equal("level", (await Refused(model, new() { Inputs = [TextInput.Of("cat")], Level = EmbeddingLevel.Token })).Field);
+    }
+
+    [Fact]
+    public async Task Bad_options_are_named_before_anything_runs()
+    {
+        var queue = new FakeQueue(TinyModel.Run);
+        var model = TinyModel.Create(TinyModel.Pipeline(new PoolingModule([PoolingMode.Mean])), queue: queue);
+        TextInput[] cat = [TextInput.Of("cat")];
+        (EmbeddingsRequest Request, string Field, string Said)[] cases =
+        [
+            (new() { Inputs = [] }, "inputs", "at least 1"),
+            (new() { Inputs = [TextInput.Of("")] }, "inputs[0]", "empty"),
+            (new() { Inputs = [TextInput.OfIds([])] }, "inputs[0]", "at least 1"),
+            (new() { Inputs = [TextInput.OfIds([99])] }, "inputs[0][0]", "11"),
+            (new() { Inputs = cat, Pooling = "average" }, "pooling", "mean_sqrt_len"),
+            (new() { Inputs = cat, Dimensions = 0 }, "dimensions", "1 to 3"),
+            (new() { Inputs = cat, Dimensions = 4 }, "dimensions", "1 to 3"),
+            (new() { Inputs = cat, Dimensions = 4, Level = EmbeddingLevel.Token }, "dimensions", "1 to 3"),
+            (new() { Inputs = cat, PromptName = "passage" }, "prompt_name", "it has query"),
+            (new() { Inputs = [TextInput.OfIds([5])], PromptName = "query" }, "prompt_name", "token ids"),
+            (new() { Inputs = cat, Truncate = true, Split = true }, "split", "exclude"),
+            (new() { Inputs = cat, TruncationDirection = Side.Left }, "truncation_direction", "truncate"),
+            (new() { Inputs = cat, Level = EmbeddingLevel.Token, Pooling = "cls" }, "pooling", "sequence"),
+            (new() { Inputs = cat, Level = EmbeddingLevel.Token, Split = true }, "split", "sequence"),
+            (new() { Inputs = [TextInput.Of("cat", "sat")], Split = true }, "split", "pair"),
+        ];
+        foreach (var (request, field, said) in cases)
+        {
+            var error = await Refused(model, request);
+            Assert.Equal(field, error.Field);
+            Assert.Contains(said, error.Message, StringComparison.Ordinal);
+        }
+
+        Assert.Equal(0, queue.Runs);
+    }
+
+    [Theory]
+    [InlineData("cosine")]
+    [InlineData("dot")]
+    public async Task Contributions_add_up_to_the_score(string function)
+    {
+        var pipeline = TinyModel.Pipeline(new PoolingModule([PoolingMode.Mean])) with { Similarity = function };
+        var result = await new SimilarityTask().RunAsync(TinyModel.Create(pipeline), new() { Source = "the cats", Sentences = ["cat sitting", "the"], Explain = true }, new RequestContext());
+        var plain = await new SimilarityTask().RunAsync(TinyModel.Create(pipeline), new() { Source = "the cats", Sentences = ["cat sitting", "the"] }, new RequestContext());
+        Assert.Equal(function, result.Function);
+        for (var i = 0; i < 2; i++)
+        {
+            var sum = result.Explanations![i].Contributions.Sum(row => row.Sum(c => (double)c));
+            Assert.Equal(plain.Scores[i], sum, 1e-5 * Math.Max(1, Math.Abs(sum)));
+            Assert.Equal(plain.Scores[i], result.Scores[i], 1e-5);
+        }
+
+        Assert.Equal(new SimilarityToken("##s", 7, 8), result.Explanations![0].SourceTokens[3]);
+        Assert.Equal(result.Explanations[1].SentenceTokens.Count, result.Explanations[1].Contributions[0].Length);
+    }
+
+    [Theory]
+    [InlineData("cosine", 0.6f)]
+    [InlineData("dot", 3f)]
+    [InlineData("euclidean", -4.472136f)]
+    [InlineData("manhattan", -6f)]
+    public void Scores_are_more_for_more_alike(string function, float expected) => Assert.Equal(expected, SimilarityTask.Score(function, [1, 0], [3, 4]), 1e-5f);
+
+    [Fact]
+    public async Task What_cannot_be_explained_says_why()
+    {
+        (SentencePipeline Pipeline, string Said)[] cases =
+        [
+            (TinyModel.Pipeline(new PoolingModule([PoolingMode.Cls])), "cls"),
+            (TinyModel.Pipeline(new PoolingModule([PoolingMode.Mean]), new DenseModule(3, 1, [1, 1, 1], null, "Identity")), "Dense"),
+            (TinyModel.Pipeline(new PoolingModule([PoolingMode.Mean])) with { Similarity = "euclidean" }, "euclidean"),
+        ];
+        foreach (var (pipeline, said) in cases)
+        {
+            var error = await Assert.ThrowsAsync<InferenceException>(() => new SimilarityTask().RunAsync(TinyModel.Create(pipeline), new() { Source = "cat", Sentences = ["cat"], Explain = true }, new RequestContext()));
+            Assert.Equal("explain", error.Field);
+            Assert.Contains(said, error.Message, StringComparison.Ordinal);
+        }
+    }
+
+    private static Task<EmbeddingsResult> Run(Model model, EmbeddingsRequest request) => new EmbeddingsTask().RunAsync(model, request, new RequestContext());
+
+    private static Task<InferenceException> Refused(Model model, EmbeddingsRequest request) => Assert.ThrowsAsync<InferenceException>(() => Run(model, request));
+}
