@@ -89,10 +89,14 @@ internal static class OnnxFiles
     private static OnnxFileSet? Set(string root, string prefix, string suffix)
     {
         string? File(string name) => Existing(root, $"{prefix}{name}{suffix}.onnx");
-        var set = File("encoder_model") is { } encoder
-            ? new OnnxFileSet(encoder, File("decoder_model"), File("decoder_with_past_model"), File("decoder_model_merged"))
-            : null;
-        return set is { Decoder: not null } or { DecoderMerged: not null } ? set : null;
+        if (File("encoder_model") is { } encoder)
+        {
+            var set = new OnnxFileSet(encoder, File("decoder_model"), File("decoder_with_past_model"), File("decoder_model_merged"));
+            return set is { Decoder: not null } or { DecoderMerged: not null } ? set : null;
+        }
+
+        // A decoder alone, as older exports wrote it. The file without a past shows its attention, the merged one hides it in a branch.
+        return (File("decoder_model") ?? File("decoder_model_merged")) is { } decoder ? new OnnxFileSet(decoder) : null;
     }
 
     private static string? Existing(string root, string relative)
