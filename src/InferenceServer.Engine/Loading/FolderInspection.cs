@@ -146,6 +146,11 @@ public static class FolderInspection
             .. graph.Inputs.Select(input => $"input   {Describe(input)}"),
             .. graph.Outputs.Select(output => $"output  {Describe(output)}"),
         ];
+        if (graph.PositionRows is { } rows)
+        {
+            lines.Add($"positions for {rows} tokens");
+        }
+
         if (graph.ExternalData.Count > 0)
         {
             lines.Add($"weights in {string.Join(", ", graph.ExternalData)}");
@@ -220,7 +225,7 @@ public static class FolderInspection
             Graph = graph,
             Tokenizer = tokenizer,
             Queue = new ClosedQueue(),
-            MaxTokens = config.MaxPositions ?? 512,
+            MaxTokens = ((int?[])[config.MaxPositions, graph.PositionRows, tokenizer.ModelMaxLength, sentence?.MaxSequenceLength]).Min() ?? 512,
             Sha256 = new Lazy<string>(""),
         };
         return TaskCatalogue.NamesOf(model) is { Count: > 0 } names ? string.Join(", ", names) : "none: the graph has no output that a task knows";

@@ -158,6 +158,7 @@ public sealed partial class ModelLoader : IAsyncDisposable
     private async Task<ModelEntry> LoadModelAsync(ModelManifest manifest, long started, CancellationToken cancellation)
     {
         var reading = Task.Run(() => Tokenizer.Load(manifest.Folder), cancellation);
+        var notes = new List<string>(manifest.Notes);
         GraphSession? session = null;
         try
         {
@@ -165,9 +166,7 @@ public sealed partial class ModelLoader : IAsyncDisposable
             GraphSummary summary;
             try
             {
-                var graph = OnnxGraph.Read(manifest.Files.Main, manifest.Config);
-                summary = graph.Summary;
-                session = GraphSession.Load(summary, graph.IsEdited ? graph.ReadModel() : null, manifest.Config, device);
+                (summary, session) = LoadGraph(manifest, notes);
             }
             finally
             {
@@ -176,8 +175,7 @@ public sealed partial class ModelLoader : IAsyncDisposable
 
             session.PadId = manifest.Config.PadTokenId ?? tokenizer.Named.Pad?.Id ?? 0;
             cancellation.ThrowIfCancellationRequested();
-            var notes = new List<string>(manifest.Notes);
-            var maxTokens = MaxTokens(manifest, tokenizer, session, notes);
+            var maxTokens = MaxTokens(manifest, summary, tokenizer, session, notes);
             if (WarmUp.Run(session, summary, tokenizer, maxTokens) is { } note)
             {
                 notes.Add(note);
@@ -194,6 +192,23 @@ public sealed partial class ModelLoader : IAsyncDisposable
         {
             session?.Dispose();
             throw;
+        }
+    }
+
+    // A runtime or provider that refuses the graph with its attention outputs may still run the file as it is.
+    private (GraphSummary Summary, GraphSession Session) LoadGraph(ModelManifest manifest, List<string> notes)
+    {
+        var graph = OnnxGraph.Read(manifest.Files.Main, manifest.Config);
+        try
+        {
+            return (graph.Summary, GraphSession.Load(graph.Summary, graph.IsEdited ? graph.ReadModel() : null, manifest.Config, device));
+        }
+        catch (ModelLoadException e) when (graph.IsEdited)
+        {
+            var plain = graph.WithoutAttention($"The {device.Name} provider does not run this graph with its attention probabilities as outputs. Export the model with attn_implementation=eager.").Summary;
+            var session = GraphSession.Load(plain, null, manifest.Config, device);
+            notes.Add($"Served without attention: {e.Message}");
+            return (plain, session);
         }
     }
 
@@ -230,9 +245,9 @@ public sealed partial class ModelLoader : IAsyncDisposable
     }
 
     // The smallest of what the files say.
-    private static int MaxTokens(ModelManifest manifest, Tokenizer tokenizer, GraphSession session, List<string> notes)
+    private static int MaxTokens(ModelManifest manifest, GraphSummary graph, Tokenizer tokenizer, GraphSession session, List<string> notes)
     {
-        int?[] limits = [manifest.Config.MaxPositions, tokenizer.ModelMaxLength, manifest.Sentence?.MaxSequenceLength, session.Rules.FixedLength];
+        int?[] limits = [manifest.Config.MaxPositions, graph.PositionRows, tokenizer.ModelMaxLength, manifest.Sentence?.MaxSequenceLength, session.Rules.FixedLength];
         if (limits.Min() is { } limit)
         {
             return limit;

@@ -93,6 +93,12 @@ public sealed record GraphSummary
     /// <summary>Element type of most weights, in bytes: <c>float32</c>, <c>float16</c>, <c>int8</c>, <c>int4</c>.</summary>
     public string WeightType { get; init; } = "float32";
 
+    /// <summary>
+    /// Most tokens for which the graph has position vectors: rows of the table that positions are looked up in, without those before the first position
+    /// (RoBERTa's and BART's tables begin two rows later). Null when positions are not looked up.
+    /// </summary>
+    public int? PositionRows { get; init; }
+
     /// <summary>Files of external data that the graph names, relative to its folder.</summary>
     public IReadOnlyList<string> ExternalData { get; init; } = [];
 

@@ -19,7 +19,7 @@ internal sealed record AttentionSite(OnnxNode Node, string Tensor, int? Rank, st
 internal static class AttentionSites
 {
     private static readonly HashSet<string> Passed =
-        ["Cast", "CastLike", "Where", "Reshape", "Dropout", "Identity", "DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear", "Squeeze", "Unsqueeze"];
+        ["Cast", "CastLike", "Where", "Reshape", "Dropout", "Identity", "DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear", "Squeeze", "Unsqueeze", "Slice"];
 
     /// <summary>Most steps between Softmax and product; exporters write three.</summary>
     private const int LongestWalk = 16;
@@ -91,7 +91,7 @@ internal static class AttentionSites
         {
             foreach (var (node, input) in index.Consumers(path[^1]))
             {
-                if (Products.Contains(node.OpType))
+                if (Products.Contains(node.OpType) || IsProduct(node))
                 {
                     var right = node.OpType == "QLinearMatMul" ? node.Input(3) : node.Input(1);
                     if (input == 0 && !index.IsConstant(right))
@@ -107,6 +107,19 @@ internal static class AttentionSites
         }
 
         return null;
+    }
+
+    /// <summary>An Einsum of two factors that sums over the last axis of the first one.</summary>
+    private static bool IsProduct(OnnxNode node)
+    {
+        if (node.OpType != "Einsum" || node.Inputs.Count != 2 || node.Attribute("equation")?.Text is not { } equation)
+        {
+            return false;
+        }
+
+        var sides = equation.Replace(" ", "", StringComparison.Ordinal).Split("->");
+        var factors = sides[0].Split(',');
+        return sides.Length == 2 && factors.Length == 2 && factors[0].Length > 0 && factors[1].Contains(factors[0][^1], StringComparison.Ordinal) && !sides[1].Contains(factors[0][^1], StringComparison.Ordinal);
     }
 
     /// <summary>The last tensor of four axes before the product that holds floats; else the last one at all that holds floats.</summary>

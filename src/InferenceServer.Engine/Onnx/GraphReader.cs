@@ -20,6 +20,7 @@ internal static class GraphReader
             Producer = model.Producer,
             QuantizesActivations = model.Graph.Nodes.Any(QuantizesActivations),
             WeightType = WeightType(model),
+            PositionRows = PositionTable.Rows(model, index),
             ExternalData = [.. model.ExternalFiles],
         };
     }

@@ -6,10 +6,12 @@ namespace InferenceServer.Engine.Onnx;
 /// <summary>An ONNX file: what its graph says, and the edit that makes its attention probabilities outputs.</summary>
 public sealed class OnnxGraph
 {
+    private readonly OnnxModel model;
     private readonly GraphEdit edit;
 
-    private OnnxGraph(GraphSummary summary, GraphEdit edit)
+    private OnnxGraph(OnnxModel model, GraphSummary summary, GraphEdit edit)
     {
+        this.model = model;
         Summary = summary;
         this.edit = edit;
     }
@@ -29,8 +31,12 @@ public sealed class OnnxGraph
         var model = OnnxModel.Read(path);
         ExternalData.Check(model);
         var edit = new GraphEdit(model);
-        return new OnnxGraph(GraphReader.Summarise(model, config, edit), edit);
+        return new OnnxGraph(model, GraphReader.Summarise(model, config, edit), edit);
     }
+
+    /// <summary>The same file as it is, without attention, for a runtime that refuses the edited one.</summary>
+    public OnnxGraph WithoutAttention(string reason) =>
+        new(model, Summary with { Attention = [], AttentionUnavailable = reason }, new GraphEdit(model));
 
     /// <summary>The model to make a session of: the file's bytes with the edit. External data stays where it is, relative to the file's folder.</summary>
     /// <exception cref="ModelLoadException">The file cannot be read any more, or is too large to be edited (2 GB).</exception>

@@ -58,4 +58,76 @@ public sealed class ZooGraphTests(ITestOutputHelper output)
         Assert.True(files > 40, $"only {files} files were compared");
         Assert.True(wrong.Length == 0, wrong.ToString());
     }
+
+    [Theory]
+    [InlineData("bert-classify", "model.onnx", 128)]
+    [InlineData("bert-dynamo", "model.onnx", 128)]
+    [InlineData("distilbert-classify", "model.onnx", 128)]
+    [InlineData("roberta-fill-mask", "model.onnx", 128)]
+    [InlineData("mpnet-embed", "model.onnx", 128)]
+    [InlineData("gpt2-with-past", "model.onnx", 128)]
+    [InlineData("bart", "encoder_model.onnx", 128)]
+    [InlineData("marian-en-pt", "encoder_model.onnx", 128)]
+    [InlineData("t5-small-like", "encoder_model.onnx", null)]
+    [InlineData("llama-gqa-with-past", "model.onnx", null)]
+    [InlineData("modernbert-fill-mask", "model.onnx", null)]
+    public void Position_tables_say_how_many_tokens_there_can_be(string folder, string file, int? rows)
+    {
+        Assert.Equal(rows, Read(folder, file).Summary.PositionRows);
+    }
+
+    [Theory]
+    [InlineData("gpt2-merged-old", "decoder_model_merged.onnx", "If operator", "decoder_model.onnx")]
+    [InlineData("marian-en-pt", "decoder_model_merged.onnx", "If operator", "decoder_model.onnx")]
+    public void Attention_inside_branches_is_named_with_the_remedy(string folder, string file, string what, string remedy)
+    {
+        var summary = Read(folder, file).Summary;
+
+        Assert.Empty(summary.Attention);
+        Assert.Contains(what, summary.AttentionUnavailable, StringComparison.Ordinal);
+        Assert.Contains(remedy, summary.AttentionUnavailable, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("com.microsoft", "PackedAttention")]
+    [InlineData("com.microsoft", "LongformerAttention")]
+    [InlineData("com.microsoft", "DecoderMaskedSelfAttention")]
+    public void A_fused_operator_that_keeps_its_probabilities_is_named(string domain, string op)
+    {
+        var file = Path.GetTempFileName();
+        try
+        {
+            var graph = new ProtoWriter().Bytes(1, ProtoWriter.Node(op, ["x", "w", "b"], ["y"], domain)).ToArray();
+            File.WriteAllBytes(file, new ProtoWriter().Bytes(7, graph).ToArray());
+
+            var summary = OnnxGraph.Read(file, ModelConfig.From(JsonDocument.Parse("{}").RootElement)).Summary;
+
+            Assert.Contains($"{domain} {op}", summary.AttentionUnavailable, StringComparison.Ordinal);
+            Assert.Contains("attn_implementation=eager", summary.AttentionUnavailable, StringComparison.Ordinal);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    [Fact]
+    public void A_large_file_is_read_without_its_weights()
+    {
+        var file = Path.Combine(Shared.Models, "SmolLM2-135M-Instruct", "onnx", "model_q4.onnx");
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        var watch = System.Diagnostics.Stopwatch.StartNew();
+
+        var summary = OnnxGraph.Read(file, ModelConfig.From(JsonDocument.Parse("{}").RootElement)).Summary;
+
+        var bytes = GC.GetAllocatedBytesForCurrentThread() - before;
+        output.WriteLine($"{new FileInfo(file).Length} bytes: {watch.ElapsedMilliseconds} ms, {bytes} bytes allocated; {summary.WeightType}, {summary.Attention.Count} layers, {summary.Attention[0].Kind}, {summary.AttentionUnavailable}");
+        Assert.Equal(30, summary.Attention.Count);
+        Assert.Equal("int4", summary.WeightType);
+        Assert.True(bytes < 32 << 20, $"{bytes} bytes were allocated");
+    }
+
+    private static OnnxGraph Read(string folder, string file) => OnnxGraph.Read(
+        Path.Combine(Shared.Zoo, folder, file),
+        ModelConfig.From(JsonDocument.Parse(File.ReadAllBytes(Path.Combine(Shared.Zoo, folder, "config.json"))).RootElement));
 }
