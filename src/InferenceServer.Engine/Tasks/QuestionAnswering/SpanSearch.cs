@@ -5,6 +5,11 @@ namespace InferenceServer.Engine.Tasks.QuestionAnswering;
 /// <summary>The likeliest spans of one window.</summary>
 internal sealed class SpanSearch
 {
+    // The worst first: the lowest score, of equal ones the later span.
+    private static readonly Comparer<(double Score, int Start, int End)> Worst = Comparer<(double Score, int Start, int End)>.Create(
+        (a, b) => a.Score.CompareTo(b.Score) is var score and not 0 ? score
+            : b.Start.CompareTo(a.Start) is var start and not 0 ? start : b.End.CompareTo(a.End));
+
     private readonly double[] starts;
     private readonly double[] ends;
     private readonly int[] positions;
@@ -29,20 +34,21 @@ internal sealed class SpanSearch
     /// <summary>The best <paramref name="count"/> spans of at most <paramref name="longest"/> tokens, best first.</summary>
     public IEnumerable<(int Start, int End, double Score)> Best(int count, int longest)
     {
-        var heap = new PriorityQueue<(int Start, int End), double>();
+        var heap = new PriorityQueue<(int Start, int End), (double Score, int Start, int End)>(Worst);
         for (var i = 0; i < positions.Length; i++)
         {
             var start = positions[i];
             for (var j = i; j < positions.Length && positions[j] - start < longest; j++)
             {
-                var score = starts[start] * ends[positions[j]];
+                var end = positions[j];
+                var score = starts[start] * ends[end];
                 if (heap.Count < count)
                 {
-                    heap.Enqueue((start, positions[j]), score);
+                    heap.Enqueue((start, end), (score, start, end));
                 }
-                else if (heap.TryPeek(out _, out var worst) && score > worst)
+                else if (heap.TryPeek(out _, out var worst) && score > worst.Score)
                 {
-                    heap.EnqueueDequeue((start, positions[j]), score);
+                    heap.EnqueueDequeue((start, end), (score, start, end));
                 }
             }
         }
@@ -50,8 +56,8 @@ internal sealed class SpanSearch
         var best = new (int, int, double)[heap.Count];
         for (var i = best.Length - 1; i >= 0; i--)
         {
-            heap.TryDequeue(out var span, out var score);
-            best[i] = (span.Start, span.End, score);
+            heap.TryDequeue(out var span, out var priority);
+            best[i] = (span.Start, span.End, priority.Score);
         }
 
         return best;

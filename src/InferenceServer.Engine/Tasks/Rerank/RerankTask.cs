@@ -17,7 +17,7 @@ public sealed class RerankTask : ITask
     public string Name => "rerank";
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => IsCrossEncoder(model) || new EmbeddingsTask().Supports(model);
+    public bool Supports(Model model) => IsCrossEncoder(model) || (!model.Manifest.Files.IsEncoderDecoder && new EmbeddingsTask().Supports(model));
 
     /// <summary>Scores every document.</summary>
     /// <exception cref="InferenceException">A parameter or a document cannot be served; or the queue refused.</exception>

@@ -1,0 +1,104 @@
+using System.Text.Json;
+using InferenceServer.Engine.Loading;
+using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Sessions;
+using InferenceServer.Engine.Tasks;
+using InferenceServer.Engine.Tests.Tasks;
+using Xunit;
+
+[assembly: AssemblyFixture(typeof(ZooModels))]
+
+namespace InferenceServer.Engine.Tests.Tasks;
+
+/// <summary>Every folder of the zoo and the demo models, loaded once for all tests that ask for it.</summary>
+public sealed class ZooModels : IAsyncLifetime
+{
+    private readonly Lazy<Task<Dictionary<string, ModelEntry>>> entries;
+    private readonly List<ModelLoader> loaders = [];
+
+    public ZooModels() => entries = new(LoadAll);
+
+    /// <summary>The ready model of a folder; the test fails with the reason when it could not be loaded.</summary>
+    public async Task<Model> Get(string id)
+    {
+        var entry = (await entries.Value)[id];
+        Assert.True(entry.State == ModelState.Ready, $"{id}: {entry.State} {entry.Reason}");
+        return entry.Model!;
+    }
+
+    /// <summary>What became of a folder.</summary>
+    public async Task<ModelEntry> Entry(string id) => (await entries.Value)[id];
+
+    public ValueTask InitializeAsync() => ValueTask.CompletedTask;
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var loader in loaders)
+        {
+            await loader.DisposeAsync();
+        }
+    }
+
+    /// <summary>Loads one folder with another file than its default.</summary>
+    public static async Task<ModelLoader> LoadVariant(string folder, string file)
+    {
+        var directory = Directory.CreateTempSubdirectory("variant");
+        Directory.CreateSymbolicLink(Path.Combine(directory.FullName, folder), Path.Combine(Shared.Zoo, folder));
+        var loader = new ModelLoader(Options(directory.FullName) with { Files = new Dictionary<string, string> { [folder] = file } }, new ModelCatalog());
+        await loader.LoadAsync();
+        return loader;
+    }
+
+    // A folder without a default file.
+    private static readonly Dictionary<string, string> Choices = new() { ["gpt2-merged-old"] = "decoder_model.onnx" };
+
+    private static LoadingOptions Options(string directory) => new() { Directory = directory, Execution = new ExecutionOptions { Lanes = 1, IntraOpThreads = 1 } };
+
+    private async Task<Dictionary<string, ModelEntry>> LoadAll()
+    {
+        var all = new Dictionary<string, ModelEntry>(StringComparer.Ordinal);
+        foreach (var directory in new[] { Shared.Zoo, Path.Combine(Shared.Require(), "demo-models") })
+        {
+            var loader = new ModelLoader(Options(directory) with { Files = Choices }, new ModelCatalog());
+            loaders.Add(loader);
+            await loader.LoadAsync();
+            foreach (var entry in loader.Catalog.Entries)
+            {
+                all[entry.Id] = entry;
+            }
+        }
+
+        return all;
+    }
+}
+
+/// <summary>expected.json and expected.safetensors of a folder.</summary>
+internal sealed class Expected
+{
+    private readonly SafeTensors tensors;
+
+    private Expected(JsonElement root, SafeTensors tensors)
+    {
+        Root = root;
+        this.tensors = tensors;
+    }
+
+    public JsonElement Root { get; }
+
+    public IReadOnlyList<JsonElement> Cases => [.. Root.GetProperty("cases").EnumerateArray()];
+
+    /// <summary>Names of the folders of the zoo, without those that are encoder-decoders.</summary>
+    public static IReadOnlyList<string> Folders => [.. Directory.GetDirectories(Shared.Zoo)
+        .Where(folder => File.Exists(Path.Combine(folder, "expected.json")))
+        .Select(folder => Path.GetFileName(folder)!)
+        .Order(StringComparer.Ordinal)];
+
+    public static Expected Of(string folder)
+    {
+        var path = Path.Combine(Directory.Exists(Path.Combine(Shared.Zoo, folder)) ? Shared.Zoo : Path.Combine(Shared.Require(), "demo-models"), folder);
+        using var json = JsonDocument.Parse(File.ReadAllText(Path.Combine(path, "expected.json")));
+        return new Expected(json.RootElement.Clone(), SafeTensors.Open(Path.Combine(path, "expected.safetensors"), "expected.safetensors"));
+    }
+
+    public float[]? Tensor(string name) => tensors.Read(name)?.Values;
+}
