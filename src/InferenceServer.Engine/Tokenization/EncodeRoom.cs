@@ -20,4 +20,13 @@ internal sealed class EncodeRoom
 
     /// <summary>The tokens of the second sequence.</summary>
     public TokenRow Second { get; } = new();
+
+    /// <summary>Forgets the texts and lets go of large buffers.</summary>
+    public void Release()
+    {
+        Pieces.Clear();
+        Tokens.Trim();
+        First.Release();
+        Second.Release();
+    }
 }

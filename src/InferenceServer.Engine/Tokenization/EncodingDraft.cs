@@ -23,21 +23,30 @@ internal sealed class TokenRow
     /// <summary>Starts anew.</summary>
     public void Reset(string text, int typeId)
     {
-        const int Large = 1 << 16;
-        if (Ids.Length > Large)
-        {
-            Ids = new int[256];
-            Offsets = new (int, int)[256];
-            WordIds = new int[256];
-            surfaceText = new char[64];
-            surfaces.Capacity = 0;
-        }
-
         Count = 0;
         surfaces.Clear();
         surfaceLength = 0;
         Text = text;
         TypeId = typeId;
+    }
+
+    /// <summary>Forgets the text and lets go of large buffers.</summary>
+    public void Release()
+    {
+        const int Large = 1 << 16;
+        Reset("", 0);
+        if (Ids.Length > Large)
+        {
+            Ids = new int[256];
+            Offsets = new (int, int)[256];
+            WordIds = new int[256];
+        }
+
+        if (surfaceText.Length > Large || surfaces.Capacity > Large)
+        {
+            surfaceText = new char[64];
+            surfaces.TrimExcess();
+        }
     }
 
     /// <summary>Makes room for more tokens.</summary>

@@ -117,8 +117,9 @@ public sealed class Tokenizer
         }
 
         var draft = PostProcess(encoding, second, addSpecialTokens);
-        var length = padding?.Target(draft.Length) ?? 0;
-        return Finish(draft, padding, length);
+        var result = Finish(draft, padding, padding?.Target(draft.Length) ?? 0);
+        room.Release();
+        return result;
     }
 
     /// <summary>Encodes a target text of an encoder-decoder (another vocabulary for some, Marian's target.spm).</summary>
@@ -230,8 +231,6 @@ public sealed class Tokenizer
                 }
             }
         }
-
-        tokens.Trim();
     }
 
     private EncodingDraft PostProcess(EncodingDraft encoding, EncodingDraft? second, bool addSpecialTokens)
