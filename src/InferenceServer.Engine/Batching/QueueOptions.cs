@@ -1,24 +1,32 @@
+using System.ComponentModel.DataAnnotations;
+
 namespace InferenceServer.Engine.Batching;
 
 /// <summary>How a model's queue packs and what it takes in.</summary>
 public sealed record QueueOptions
 {
     /// <summary>Most padded tokens of a batch (rows x longest row); a longer single sequence runs alone. More raises throughput on a GPU and the latency of what waits behind.</summary>
+    [Range(1, 1 << 24)]
     public int MaxBatchTokens { get; init; } = 2048;
 
     /// <summary>Most sequences of a batch. Bounds the work lost when one batch fails.</summary>
+    [Range(1, 1 << 16)]
     public int MaxBatchSequences { get; init; } = 256;
 
     /// <summary>Most bytes of one batch's outputs (logits over a vocabulary, attention). Bounds the memory of a lane.</summary>
+    [Range(1L << 16, 1L << 40)]
     public long MaxBatchOutputBytes { get; init; } = 256L << 20;
 
     /// <summary>Most requests that may wait at one model. Full answers 429 with the time after which it is worth trying again.</summary>
+    [Range(1, 1 << 24)]
     public int MaxWaitingRequests { get; init; } = 2048;
 
     /// <summary>Most sequences that may wait at one model; one request may bring many.</summary>
+    [Range(1, 1 << 28)]
     public int MaxWaitingSequences { get; init; } = 16384;
 
     /// <summary>Most tokens that may wait at one model. Bounds memory and the longest wait.</summary>
+    [Range(1, 1L << 40)]
     public long MaxWaitingTokens { get; init; } = 2_000_000;
 
     /// <summary>A sequence that has waited this long goes before better packing. Lower is fairer, higher packs better.</summary>

@@ -1,3 +1,5 @@
+using System.ComponentModel.DataAnnotations;
+
 namespace InferenceServer.Engine.Sessions;
 
 /// <summary>Where models run.</summary>
@@ -30,9 +32,11 @@ public sealed record ExecutionOptions
     public ExecutionProvider Provider { get; init; } = ExecutionProvider.Auto;
 
     /// <summary>Index of the GPU, from 0. Change it on a machine with several.</summary>
+    [Range(0, 255)]
     public int DeviceId { get; init; }
 
     /// <summary>Most GPU memory of one model's arena, in bytes; 0 = no limit. Set it when other programs share the GPU.</summary>
+    [Range(0, 1L << 50)]
     public long MemoryLimit { get; init; }
 
     /// <summary>How the GPU arena grows. Change it when memory is short: <see cref="Sessions.ArenaStrategy.SameAsRequested"/> wastes less.</summary>
@@ -48,9 +52,11 @@ public sealed record ExecutionOptions
     public string? ProviderLibrary { get; init; }
 
     /// <summary>Batches that run at once on each model; 0 = one for each core (one on a GPU). Fewer, with more <see cref="IntraOpThreads"/>, lowers the latency of single long inputs.</summary>
+    [Range(0, 1024)]
     public int Lanes { get; init; }
 
     /// <summary>Threads that one batch computes with; 0 = the cores divided by the lanes. Several lanes of one thread give the most tokens per second.</summary>
+    [Range(0, 1024)]
     public int IntraOpThreads { get; init; }
 
     /// <summary>Folder for measurements that may be kept between starts; null = none are kept.</summary>
