@@ -2,6 +2,8 @@ using System.Buffers;
 using System.Reflection;
 using System.Text.Json;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Hosting;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Http.Metadata;
 
 namespace InferenceServer.Endpoints;
@@ -22,15 +24,31 @@ internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T
             throw new BadHttpRequestException("The body must be JSON in UTF-8: send the header 'content-type: application/json'.", StatusCodes.Status415UnsupportedMediaType);
         }
 
+        // The limit is kept here and not by Kestrel: Kestrel would close the connection while the client still sends, and the client would
+        // see a broken pipe instead of the reason. What is left of the body is thrown away after the answer, for 5 s at most.
+        var limit = context.RequestServices.GetRequiredService<Limits>().MaxBodyBytes;
+        context.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize = null;
+        Bound(context.Request.ContentLength ?? 0, limit);
         var reader = context.Request.BodyReader;
         while (true)
         {
             var read = await reader.ReadAsync(context.RequestAborted);
+            if (read.Buffer.Length > limit)
+            {
+                reader.AdvanceTo(read.Buffer.End);
+                Bound(read.Buffer.Length, limit);
+            }
+
             if (read.IsCompleted)
             {
-                var value = Parse(read.Buffer);
-                reader.AdvanceTo(read.Buffer.End);
-                return new JsonBody<T>(value);
+                try
+                {
+                    return new JsonBody<T>(Parse(read.Buffer));
+                }
+                finally
+                {
+                    reader.AdvanceTo(read.Buffer.End);
+                }
             }
 
             reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
@@ -59,6 +77,14 @@ internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T
         catch (JsonException e)
         {
             throw JsonDiagnosis.Explain(e, body, typeof(T));
+        }
+    }
+
+    private static void Bound(long length, long limit)
+    {
+        if (length > limit)
+        {
+            throw new InferenceException(ErrorKind.TooLarge, $"The body is larger than {limit} bytes (setting Limits:MaxBodyBytes). Send fewer inputs a request.");
         }
     }
 

@@ -23,7 +23,7 @@ internal static class OperationDescriptions
         where TBuilder : IEndpointConventionBuilder => builder.WithMetadata(new Refusals(statuses));
 }
 
-/// <summary>A further body that succeeds as it stands, for operations that do different things on different models.</summary>
+/// <summary>A further body, shown in the description, for operations that do different things on different models.</summary>
 /// <param name="Name">What it shows.</param>
 /// <param name="Model">The demo model on which it runs.</param>
 /// <param name="Body">The body, in JSON.</param>

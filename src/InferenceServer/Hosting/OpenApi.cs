@@ -91,12 +91,12 @@ internal static class OpenApi
 
             operation.OperationId = description.Id;
             operation.Summary = description.Summary;
-            operation.Description = description.Description;
+            operation.Description = string.Join("\n\n", metadata.OfType<FurtherExample>().Select(e => $"{e.Name}, on `{e.Model}`: `{e.Body}`").Prepend(description.Description));
             var path = context.ApiDescription.RelativePath ?? "";
             var tag = path.StartsWith("health", StringComparison.Ordinal) ? "Health" : "Models";
             operation.Tags = new HashSet<OpenApiTagReference> { new(tag, context.Document) };
             AddModelParameter(operation, path, description);
-            AddExamples(operation, description, metadata.OfType<FurtherExample>());
+            AddExample(operation, description);
             foreach (var status in metadata.OfType<Refusals>().SelectMany(r => r.Statuses))
             {
                 var schema = context.SchemaGenerator.GenerateSchema(typeof(Problem), context.SchemaRepository);
@@ -149,7 +149,7 @@ internal static class OpenApi
             parameter.Example = description.Model;
         }
 
-        private static void AddExamples(OpenApiOperation operation, OperationDescription description, IEnumerable<FurtherExample> further)
+        private static void AddExample(OpenApiOperation operation, OperationDescription description)
         {
             if (description.Example is null || operation.RequestBody is not OpenApiRequestBody body)
             {
@@ -159,18 +159,7 @@ internal static class OpenApi
             body.Required = true;
             foreach (var media in body.Content!.Values.OfType<OpenApiMediaType>())
             {
-                var examples = further.ToList();
-                if (examples.Count == 0)
-                {
-                    media.Example = JsonNode.Parse(description.Example);
-                    continue;
-                }
-
-                media.Examples = new Dictionary<string, IOpenApiExample> { [description.Id] = new OpenApiExample { Summary = $"on {description.Model}", Value = JsonNode.Parse(description.Example) } };
-                foreach (var example in examples)
-                {
-                    media.Examples[example.Name] = new OpenApiExample { Summary = $"{example.Name}, on {example.Model}", Value = JsonNode.Parse(example.Body) };
-                }
+                media.Example = JsonNode.Parse(description.Example);
             }
         }
     }
