@@ -1,0 +1,79 @@
+using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Tasks;
+using InferenceServer.Engine.Tasks.Attention;
+using Xunit;
+
+namespace InferenceServer.Engine.Tests.Tasks.Attention;
+
+/// <summary>Attention of every reference folder equals that of the eager reference: alone, and among 64 requests of other lengths.</summary>
+public sealed class AttentionParityTests(ITestOutputHelper output)
+{
+    /// <summary>The folders, by name, so that a missing one shows in the list of tests.</summary>
+    public static TheoryData<string> Folders => Shared.Root is null
+        ? ["absent"]
+        : [.. Directory.GetDirectories(Path.Combine(Shared.Root, "zoo")).Concat(Directory.GetDirectories(Path.Combine(Shared.Root, "demo-models"))).Append(Path.Combine(Shared.Root, "models", "all-MiniLM-L6-v2"))
+            .Where(folder => File.Exists(Path.Combine(folder, "expected.json")))
+            .Select(folder => Path.GetRelativePath(Shared.Root, folder))
+            .Order(StringComparer.Ordinal)];
+
+    [Theory]
+    [MemberData(nameof(Folders))]
+    public async Task Probabilities_equal_the_reference(string name)
+    {
+        var folder = Path.Combine(Shared.Require(), name);
+        var reference = new ReferenceCases(folder);
+        Assert.SkipWhen(name == "zoo/gpt2-merged-old", "the folder has no default file: its decoder is held by the tests of sessions");
+        var (loader, model) = await ReferenceCases.Load(folder);
+        await using var _ = loader;
+        var key = model.Manifest.Files.IsEncoderDecoder ? "encoder_attentions" : "attentions";
+        var cases = reference.Cases.Where(one => one.Text is { Length: > 0 } && reference.Has($"{one.Name}.{key}")).ToList();
+        Assert.NotEmpty(cases);
+        if (model.Graph.Attention.Count == 0)
+        {
+            output.WriteLine($"{name}: no attention in the graph: {model.Graph.AttentionUnavailable}");
+            Assert.NotNull(model.Graph.AttentionUnavailable);
+            Assert.Equal(0, reference.Root.GetProperty("attention_in_graph")[0].GetProperty("tensors").GetArrayLength());
+            return;
+        }
+
+        var tolerance = Tolerance(reference, model);
+        var worst = 0f;
+        foreach (var one in cases)
+        {
+            worst = Math.Max(worst, Check(reference, one, key, await Run(model, one), tolerance));
+        }
+
+        if (!model.Graph.QuantizesActivations)
+        {
+            foreach (var (one, result) in await Task.WhenAll(Enumerable.Range(0, 64).Select(i => Task.Run(async () => (cases[i % cases.Count], await Run(model, cases[i % cases.Count]))))))
+            {
+                worst = Math.Max(worst, Check(reference, one, key, result, tolerance));
+            }
+        }
+
+        output.WriteLine($"{name}: {cases.Count} cases, {model.Graph.Attention.Count} layers; largest difference {worst:e1}");
+    }
+
+    private static float Tolerance(ReferenceCases reference, Model model)
+    {
+        var file = Path.GetRelativePath(model.Manifest.Folder, model.Graph.File).Replace('\\', '/');
+        return reference.Root.TryGetProperty("tolerance", out var tolerance) && tolerance.TryGetProperty(file, out var of) && of.ValueKind == System.Text.Json.JsonValueKind.Object && of.TryGetProperty("attentions", out var value)
+            ? Math.Max(1e-4f, value.GetSingle())
+            : 1e-4f;
+    }
+
+    private static Task<AttentionResult> Run(Model model, ReferenceCase one) => new AttentionTask().RunAsync(
+        model,
+        new AttentionRequest { Text = one.Text, TextPair = one.Pair, Kind = model.Manifest.Files.IsEncoderDecoder ? AttentionKind.Encoder : null },
+        new RequestContext());
+
+    private static float Check(ReferenceCases reference, ReferenceCase one, string key, AttentionResult result, float tolerance)
+    {
+        Assert.Equal(one.InputIds, result.Tokens.Select(token => token.Id));
+        Assert.Equal(reference.Shape($"{one.Name}.{key}"), result.Shape);
+        var difference = ReferenceCases.Difference(reference.Data($"{one.Name}.{key}"), result.Values);
+        Assert.True(difference <= tolerance, $"{one.Name}: differs by {difference}");
+        return difference;
+    }
+}
