@@ -21,7 +21,7 @@ public sealed class FolderWithoutTokenizerJsonTests : IDisposable
     [InlineData("gpt2")]
     [InlineData("llama-bpe-legacy")]
     [InlineData("llama-bpe-new")]
-    [InlineData("marian")]
+    // Not marian: its tokenizer.json lets the source side use pieces of the target side, which the tokenizer of the older files never does (zoo/marian-en-pt holds that).
     [InlineData("mpnet-style")]
     [InlineData("qwen2-style", false)] // its added tokens stand in tokenizer.json alone
     [InlineData("roberta-bpe")]

@@ -5,6 +5,8 @@ namespace InferenceServer.Engine.Tokenization.OlderFiles;
 /// <summary>Marian: source.spm and target.spm cut the texts, vocab.json gives both the ids.</summary>
 internal static class MarianFolder
 {
+    private const float OtherSide = -1e6f;
+
     /// <summary>The tokenizer of one side.</summary>
     public static JsonObject Convert(string folder, FolderSettings settings, string file)
     {
@@ -12,19 +14,17 @@ internal static class MarianFolder
         int? Id(string token) => vocabulary.TryGetValue(token, out var id) ? id : null;
         var model = SentencePieceFolder.Read(folder, file);
         var scores = new Dictionary<string, float>(StringComparer.Ordinal);
-        var least = 0f;
         foreach (var piece in model.Pieces)
         {
             scores[piece.Piece] = piece.Score;
-            least = Math.Min(least, piece.Score);
         }
 
         string eos = settings.Token("eos_token", "</s>")!, unknown = settings.Token("unk_token", "<unk>")!, pad = settings.Token("pad_token", "<pad>")!;
         var pieces = new JsonArray();
         foreach (var (token, _) in vocabulary.OrderBy(static e => e.Value))
         {
-            // Tokens of the other side only: possible, but worse than any of this side.
-            var score = token == eos || token == unknown || token == pad ? 0 : scores.TryGetValue(token, out var own) ? own : least - 10;
+            // Characters that this side's pieces lack still get their id from vocab.json; longer tokens of the other side are worse than their characters one by one.
+            var score = token == eos || token == unknown || token == pad ? 0 : scores.TryGetValue(token, out var own) ? own : OtherSide * token.Length;
             pieces.Add(new JsonArray(token, (double)score));
         }
 
