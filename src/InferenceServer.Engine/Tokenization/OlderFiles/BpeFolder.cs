@@ -63,7 +63,13 @@ internal static class BpeFolder
         var prefix = settings.Flag("add_prefix_space") ?? false;
         var defaults = new Dictionary<string, string>
         {
-            ["bos_token"] = "<s>", ["eos_token"] = "</s>", ["sep_token"] = "</s>", ["cls_token"] = "<s>", ["unk_token"] = "<unk>", ["pad_token"] = "<pad>", ["mask_token"] = "<mask>",
+            ["bos_token"] = "<s>",
+            ["eos_token"] = "</s>",
+            ["sep_token"] = "</s>",
+            ["cls_token"] = "<s>",
+            ["unk_token"] = "<unk>",
+            ["pad_token"] = "<pad>",
+            ["mask_token"] = "<mask>",
         };
         return OlderFolder.Assemble(
             settings.AddedTokens(defaults, static role => new TokenFlags { Special = true, Normalized = role != "mask_token", LeftStrip = role == "mask_token" }, [], id),
@@ -78,7 +84,13 @@ internal static class BpeFolder
     {
         var defaults = new Dictionary<string, string>
         {
-            ["bos_token"] = "[CLS]", ["eos_token"] = "[SEP]", ["unk_token"] = "[UNK]", ["sep_token"] = "[SEP]", ["pad_token"] = "[PAD]", ["cls_token"] = "[CLS]", ["mask_token"] = "[MASK]",
+            ["bos_token"] = "[CLS]",
+            ["eos_token"] = "[SEP]",
+            ["unk_token"] = "[UNK]",
+            ["sep_token"] = "[SEP]",
+            ["pad_token"] = "[PAD]",
+            ["cls_token"] = "[CLS]",
+            ["mask_token"] = "[MASK]",
         };
         string cls = settings.Token("cls_token", "[CLS]")!, sep = settings.Token("sep_token", "[SEP]")!;
         return OlderFolder.Assemble(

@@ -202,6 +202,12 @@ internal readonly record struct TokenFlags
     /// <summary>An entry of <c>added_tokens</c>.</summary>
     public JsonObject Write(string content, int id) => new()
     {
-        ["id"] = id, ["content"] = content, ["single_word"] = SingleWord, ["lstrip"] = LeftStrip, ["rstrip"] = RightStrip, ["normalized"] = Normalized, ["special"] = Special,
+        ["id"] = id,
+        ["content"] = content,
+        ["single_word"] = SingleWord,
+        ["lstrip"] = LeftStrip,
+        ["rstrip"] = RightStrip,
+        ["normalized"] = Normalized,
+        ["special"] = Special,
     };
 }

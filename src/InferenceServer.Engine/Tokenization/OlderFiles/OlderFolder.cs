@@ -84,8 +84,15 @@ internal static class OlderFolder
     /// <summary>The whole tokenizer.json.</summary>
     internal static JsonObject Assemble(JsonArray added, JsonNode? normalizer, JsonNode? preTokenizer, JsonNode? postProcessor, JsonNode? decoder, JsonObject model) => new()
     {
-        ["version"] = "1.0", ["truncation"] = null, ["padding"] = null, ["added_tokens"] = added, ["normalizer"] = normalizer,
-        ["pre_tokenizer"] = preTokenizer, ["post_processor"] = postProcessor, ["decoder"] = decoder, ["model"] = model,
+        ["version"] = "1.0",
+        ["truncation"] = null,
+        ["padding"] = null,
+        ["added_tokens"] = added,
+        ["normalizer"] = normalizer,
+        ["pre_tokenizer"] = preTokenizer,
+        ["post_processor"] = postProcessor,
+        ["decoder"] = decoder,
+        ["model"] = model,
     };
 
     /// <summary>The ids of a vocabulary in its JSON form.</summary>

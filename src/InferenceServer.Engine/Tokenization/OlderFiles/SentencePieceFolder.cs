@@ -75,7 +75,13 @@ internal static class SentencePieceFolder
         string cls = settings.Token("cls_token", "[CLS]")!, sep = settings.Token("sep_token", "[SEP]")!;
         var defaults = new Dictionary<string, string>
         {
-            ["bos_token"] = "[CLS]", ["eos_token"] = "[SEP]", ["unk_token"] = "<unk>", ["sep_token"] = "[SEP]", ["pad_token"] = "<pad>", ["cls_token"] = "[CLS]", ["mask_token"] = "[MASK]",
+            ["bos_token"] = "[CLS]",
+            ["eos_token"] = "[SEP]",
+            ["unk_token"] = "<unk>",
+            ["sep_token"] = "[SEP]",
+            ["pad_token"] = "<pad>",
+            ["cls_token"] = "[CLS]",
+            ["mask_token"] = "[MASK]",
         };
         return vocabulary.Assemble(
             settings.AddedTokens(defaults, MaskStripsLeft, vocabulary.Marked(), vocabulary.Id),
@@ -92,7 +98,13 @@ internal static class SentencePieceFolder
         string cls = settings.Token("cls_token", "<cls>")!, sep = settings.Token("sep_token", "<sep>")!;
         var defaults = new Dictionary<string, string>
         {
-            ["bos_token"] = "<s>", ["eos_token"] = "</s>", ["unk_token"] = "<unk>", ["sep_token"] = "<sep>", ["pad_token"] = "<pad>", ["cls_token"] = "<cls>", ["mask_token"] = "<mask>",
+            ["bos_token"] = "<s>",
+            ["eos_token"] = "</s>",
+            ["unk_token"] = "<unk>",
+            ["sep_token"] = "<sep>",
+            ["pad_token"] = "<pad>",
+            ["cls_token"] = "<cls>",
+            ["mask_token"] = "<mask>",
         };
         return vocabulary.Assemble(
             settings.AddedTokens(defaults, MaskStripsLeft, vocabulary.Marked(), vocabulary.Id),
@@ -124,7 +136,13 @@ internal static class SentencePieceFolder
         string cls = settings.Token("cls_token", "<s>")!, sep = settings.Token("sep_token", "</s>")!;
         var defaults = new Dictionary<string, string>
         {
-            ["bos_token"] = "<s>", ["eos_token"] = "</s>", ["unk_token"] = "<unk>", ["sep_token"] = "</s>", ["pad_token"] = "<pad>", ["cls_token"] = "<s>", ["mask_token"] = "<mask>",
+            ["bos_token"] = "<s>",
+            ["eos_token"] = "</s>",
+            ["unk_token"] = "<unk>",
+            ["sep_token"] = "</s>",
+            ["pad_token"] = "<pad>",
+            ["cls_token"] = "<s>",
+            ["mask_token"] = "<mask>",
         };
         return vocabulary.Assemble(
             settings.AddedTokens(defaults, MaskStripsLeft, vocabulary.Marked(), vocabulary.Id),
@@ -163,7 +181,13 @@ internal static class SentencePieceFolder
         string cls = settings.Token("cls_token", "[CLS]")!, sep = settings.Token("sep_token", "[SEP]")!, unknown = settings.Token("unk_token", "[UNK]")!;
         var defaults = new Dictionary<string, string>
         {
-            ["bos_token"] = "[CLS]", ["eos_token"] = "[SEP]", ["unk_token"] = "[UNK]", ["sep_token"] = "[SEP]", ["pad_token"] = "[PAD]", ["cls_token"] = "[CLS]", ["mask_token"] = "[MASK]",
+            ["bos_token"] = "[CLS]",
+            ["eos_token"] = "[SEP]",
+            ["unk_token"] = "[UNK]",
+            ["sep_token"] = "[SEP]",
+            ["pad_token"] = "[PAD]",
+            ["cls_token"] = "[CLS]",
+            ["mask_token"] = "[MASK]",
         };
         return vocabulary.Assemble(
             settings.AddedTokens(defaults, static role => new TokenFlags { Special = true, Normalized = role == "unk_token" }, vocabulary.Marked(), vocabulary.Id),
@@ -186,7 +210,13 @@ internal static class SentencePieceFolder
         string cls = settings.Token("cls_token", "[CLS]")!, sep = settings.Token("sep_token", "[SEP]")!;
         var defaults = new Dictionary<string, string>
         {
-            ["bos_token"] = "<s>", ["eos_token"] = "</s>", ["unk_token"] = "<unk>", ["sep_token"] = "[SEP]", ["pad_token"] = "<pad>", ["cls_token"] = "[CLS]", ["mask_token"] = "[MASK]",
+            ["bos_token"] = "<s>",
+            ["eos_token"] = "</s>",
+            ["unk_token"] = "<unk>",
+            ["sep_token"] = "[SEP]",
+            ["pad_token"] = "<pad>",
+            ["cls_token"] = "[CLS]",
+            ["mask_token"] = "[MASK]",
         };
         return vocabulary.Assemble(
             settings.AddedTokens(defaults, static role => new TokenFlags { Special = true, Normalized = true, LeftStrip = role == "mask_token" }, vocabulary.Marked(), vocabulary.Id),

@@ -36,8 +36,11 @@ internal static class WordPieceFolder
         var mpnet = settings.Class is "MPNetTokenizer" or "model_type mpnet" || settings.Token("cls_token") == "<s>";
         var defaults = new Dictionary<string, string>
         {
-            ["unk_token"] = "[UNK]", ["sep_token"] = mpnet ? "</s>" : "[SEP]", ["pad_token"] = mpnet ? "<pad>" : "[PAD]",
-            ["cls_token"] = mpnet ? "<s>" : "[CLS]", ["mask_token"] = mpnet ? "<mask>" : "[MASK]",
+            ["unk_token"] = "[UNK]",
+            ["sep_token"] = mpnet ? "</s>" : "[SEP]",
+            ["pad_token"] = mpnet ? "<pad>" : "[PAD]",
+            ["cls_token"] = mpnet ? "<s>" : "[CLS]",
+            ["mask_token"] = mpnet ? "<mask>" : "[MASK]",
         };
         if (mpnet)
         {

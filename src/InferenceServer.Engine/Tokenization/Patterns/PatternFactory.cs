@@ -16,7 +16,7 @@ internal static class PatternFactory
         {
             try
             {
-                return KnownPattern.TryCreate(regex) ?? new RegexPattern(RegexProgram.Compile(regex));
+                return (Pattern?)KnownPattern.TryCreate(regex) ?? new RegexPattern(RegexProgram.Compile(regex));
             }
             catch (FormatException e)
             {

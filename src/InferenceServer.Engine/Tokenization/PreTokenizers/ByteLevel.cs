@@ -1,6 +1,5 @@
-using System.Globalization;
 using System.Runtime.CompilerServices;
-using System.Text;
+using InferenceServer.Engine.Tokenization.Unicode;
 
 namespace InferenceServer.Engine.Tokenization.PreTokenizers;
 
@@ -11,9 +10,9 @@ namespace InferenceServer.Engine.Tokenization.PreTokenizers;
 /// </summary>
 internal sealed class ByteLevel(bool addPrefixSpace, bool useRegex) : PreTokenizer
 {
-    private const byte Other = 0, Letter = 1, Number = 2, Space = 3;
+    private const byte Space = CharacterKinds.Space;
 
-    private static readonly byte[] Classes = MakeClasses();
+    private static readonly byte[] Classes = CharacterKinds.BasicPlane;
     private readonly Action<NormalizedText> prefix = static text =>
     {
         if (text.Text[0] != ' ')
@@ -122,25 +121,6 @@ internal sealed class ByteLevel(bool addPrefixSpace, bool useRegex) : PreTokeniz
     private static byte ClassAt(byte[] classes, ReadOnlySpan<char> text, int at)
     {
         var c = text[at];
-        return char.IsHighSurrogate(c) && at + 1 < text.Length ? ClassOf(char.ConvertToUtf32(c, text[at + 1])) : classes[c];
-    }
-
-    private static byte ClassOf(int codePoint) => CharUnicodeInfo.GetUnicodeCategory(codePoint) switch
-    {
-        UnicodeCategory.UppercaseLetter or UnicodeCategory.LowercaseLetter or UnicodeCategory.TitlecaseLetter
-            or UnicodeCategory.ModifierLetter or UnicodeCategory.OtherLetter => Letter,
-        UnicodeCategory.DecimalDigitNumber or UnicodeCategory.LetterNumber or UnicodeCategory.OtherNumber => Number,
-        _ => Rune.IsValid(codePoint) && Rune.IsWhiteSpace(new Rune(codePoint)) ? Space : Other,
-    };
-
-    private static byte[] MakeClasses()
-    {
-        var classes = new byte[65536];
-        for (var c = 0; c < classes.Length; c++)
-        {
-            classes[c] = ClassOf(c);
-        }
-
-        return classes;
+        return char.IsHighSurrogate(c) && at + 1 < text.Length ? CharacterKinds.OfSupplementary(char.ConvertToUtf32(c, text[at + 1])) : classes[c];
     }
 }

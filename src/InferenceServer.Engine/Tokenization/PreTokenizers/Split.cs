@@ -6,7 +6,18 @@ namespace InferenceServer.Engine.Tokenization.PreTokenizers;
 internal sealed class Split(Pattern pattern, SplitBehavior behavior, bool invert) : PreTokenizer
 {
     private readonly MatchFinder finder = pattern.FindMatches;
+    private readonly PieceSplitter? tiles = behavior == SplitBehavior.Isolated ? pattern.Tiles : null;
 
     /// <inheritdoc/>
-    public override void PreTokenize(PreTokenizedText text) => text.Split(finder, behavior, invert);
+    public override void PreTokenize(PreTokenizedText text)
+    {
+        if (tiles is not null)
+        {
+            text.Split(tiles); // isolated, what matches and what does not is the same
+        }
+        else
+        {
+            text.Split(finder, behavior, invert);
+        }
+    }
 }
