@@ -36,6 +36,8 @@ public static class Api
     {
         using (request)
         {
+            // As curl does: a large body waits for the server's word, so that a refusal is not lost in a broken pipe.
+            request.Headers.ExpectContinue = request.Content?.Headers.ContentLength > 1 << 19;
             using var answer = await client.SendAsync(request, TestContext.Current.CancellationToken);
             var body = await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
             return new Answer((int)answer.StatusCode, body, answer.Headers, answer.Content.Headers.ContentType?.MediaType);

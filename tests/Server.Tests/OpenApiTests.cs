@@ -37,9 +37,10 @@ public sealed class OpenApiTests(DemoServer demo)
                 wrong.Add($"{name} has a status without description");
             }
 
-            foreach (var (example, body) in Bodies(document, operation))
+            foreach (var (example, model, body) in Bodies(document, operation))
             {
-                var answer = await SendAsync(method, Fill(document, path, operation), body.ToJsonString());
+                var filled = model is null ? Fill(document, path, operation) : path.Replace("{model}", model, StringComparison.Ordinal);
+                var answer = await SendAsync(method, filled, body.ToJsonString());
                 if (answer.Status is < 200 or > 299)
                 {
                     wrong.Add($"{name}, example {example}: {answer.Status} {answer.Body}");
@@ -88,9 +89,9 @@ public sealed class OpenApiTests(DemoServer demo)
                 continue;
             }
 
-            foreach (var (_, body) in Bodies(document, operation))
+            foreach (var (_, model, body) in Bodies(document, operation))
             {
-                await Provoke(method, filled, body.ToJsonString());
+                await Provoke(method, model is null ? filled : path.Replace("{model}", model, StringComparison.Ordinal), body.ToJsonString());
             }
 
             await Provoke(method, filled, "{");
@@ -148,17 +149,19 @@ public sealed class OpenApiTests(DemoServer demo)
         where Verbs.Contains(operation.Key)
         select (path.Key, operation.Key, operation.Value!);
 
-    private static IEnumerable<(string Name, JsonNode Body)> Bodies(JsonNode document, JsonNode operation)
+    /// <summary>The examples of a body; the summary of one among several ends in the model that it runs on.</summary>
+    private static IEnumerable<(string Name, string? Model, JsonNode Body)> Bodies(JsonNode document, JsonNode operation)
     {
         var content = operation["requestBody"]?["content"]?["application/json"];
         if (content?["example"] is { } example)
         {
-            yield return ("example", example);
+            yield return ("example", null, example);
         }
 
         foreach (var (name, value) in content?["examples"] as JsonObject ?? [])
         {
-            yield return (name, Resolve(document, value!)["value"]!);
+            var one = Resolve(document, value!);
+            yield return (name, ((string?)one["summary"])?.Split(' ')[^1], one["value"]!);
         }
     }
 

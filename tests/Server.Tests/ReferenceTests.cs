@@ -100,7 +100,7 @@ internal sealed class Reference
 
         if (Tensor($"{id}.last_hidden_state") is { } hidden)
         {
-            var answer = (await PostAsync("/embeddings", Body(("inputs", text), ("level", "token"), ("normalize", false)))).Ok;
+            var answer = (await PostAsync("/embeddings", Body(("inputs", text), ("pairs", pair), ("level", "token"), ("normalize", false)))).Ok;
             Close(hidden, [.. answer["items"]![0]!["embeddings"]!.AsArray().SelectMany(row => row.Floats())], 1e-4f, $"{id}.last_hidden_state");
         }
 
