@@ -82,10 +82,15 @@ public sealed class ShutdownTests
     public async Task An_idle_server_uses_no_cpu()
     {
         await using var server = await ServerProcess.StartAsync(Repository.Models);
-        await server.Client.ReadAsync("/health/live");
-        var before = server.ProcessorTime;
-        await Task.Delay(2000, TestContext.Current.CancellationToken); // what is measured is what happens while nothing does
-        var used = server.ProcessorTime - before;
-        Assert.True(used < TimeSpan.FromMilliseconds(100), $"{used.TotalMilliseconds} ms of 2 s");
+        TimeSpan used = TimeSpan.MaxValue;
+        for (var second = 0; second < 20 && used > TimeSpan.FromMilliseconds(20); second++)
+        {
+            // What is measured is what happens while nothing does; at first the runtime still compiles what the start used.
+            var before = server.ProcessorTime;
+            await Task.Delay(1000, TestContext.Current.CancellationToken);
+            used = server.ProcessorTime - before;
+        }
+
+        Assert.True(used <= TimeSpan.FromMilliseconds(20), $"{used.TotalMilliseconds} ms a second");
     }
 }
