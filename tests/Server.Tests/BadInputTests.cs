@@ -139,7 +139,7 @@ public sealed partial class BadInputTests(DemoServer demo, ZooServer zoo)
 
         // Attention
         new("neither text nor ids", Attend, "{}", 422, "text", "input_ids"),
-        new("text and ids", Attend, """{"text": "a", "input_ids": [2, 3]}""", 422, "input_ids", "text"),
+        new("text and ids", Attend, """{"text": "a", "input_ids": [2, 3]}""", 422, "text", "input_ids"),
         new("unknown layer", Attend, """{"text": "a", "layers": [4]}""", 422, "layers[0]", "4", "3"),
         new("negative layer", Attend, """{"text": "a", "layers": [0, -1]}""", 422, "layers[1]", "-1", "3"),
         new("unknown head", Attend, """{"text": "a", "heads": [6]}""", 422, "heads[0]", "6", "5"),
