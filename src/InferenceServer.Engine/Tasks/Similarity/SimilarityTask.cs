@@ -11,6 +11,8 @@ namespace InferenceServer.Engine.Tasks.Similarity;
 /// </summary>
 public sealed class SimilarityTask : ITask
 {
+    private const int MostContributions = 2_000_000; // some 25 MB of JSON
+
     /// <inheritdoc/>
     public string Name => "similarity";
 
@@ -41,6 +43,11 @@ public sealed class SimilarityTask : ITask
         {
             var input = i == 0 ? TextInput.Of(request.Source) with { Field = "source" } : TextInput.Of(request.Sentences[i - 1]) with { Field = $"sentences[{i - 1}]" };
             inputs[i] = EmbeddingInput.Prepare(model, embeddings, input, prompt, skip, context, remedy: null);
+        }
+
+        if (request.Explain)
+        {
+            CheckSize(inputs);
         }
 
         return request.Explain
@@ -82,6 +89,19 @@ public sealed class SimilarityTask : ITask
         }
 
         return scores;
+    }
+
+    /// <summary>Refuses explanations of more than <see cref="MostContributions"/> numbers before the model runs.</summary>
+    private static void CheckSize(EmbeddingInput[] inputs)
+    {
+        var contributions = inputs.Skip(1).Sum(input => (long)inputs[0].Encoding.Length * input.Encoding.Length);
+        if (contributions > MostContributions)
+        {
+            throw new InferenceException(
+                ErrorKind.TooLarge,
+                $"The explanations would hold {contributions} numbers, one for each pair of tokens; the limit is {MostContributions}. Send fewer or shorter sentences, or set explain to false.",
+                "explain");
+        }
     }
 
     private static void RequireExplainable(EmbeddingPlan plan, string function)

@@ -1,0 +1,81 @@
+using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Tasks.Detokenize;
+using InferenceServer.Engine.Tasks.Tokenize;
+using Xunit;
+
+namespace InferenceServer.Engine.Tests.Tasks.Tokenize;
+
+public class TokenizeTaskTests
+{
+    [Fact]
+    public async Task Tokens_come_with_offsets_in_code_points_and_words()
+    {
+        var item = Assert.Single((await Run(new() { Inputs = ["😀 cats"], Pairs = ["sat"] })).Items);
+        Assert.Equal([2, 1, 6, 8, 3, 7, 3], item.Ids);
+        Assert.Equal(["[CLS]", "[UNK]", "cat", "##s", "[SEP]", "sat", "[SEP]"], item.Tokens);
+        Assert.Equal([[0, 0], [0, 1], [2, 5], [5, 6], [0, 0], [0, 3], [0, 0]], item.Offsets);
+        Assert.Equal([0, 0, 0, 0, 0, 1, 1], item.TypeIds);
+        Assert.Equal([1, 0, 0, 0, 1, 0, 1], item.SpecialTokensMask);
+        Assert.Equal([null, 0, 1, 1, null, 0, null], item.WordIds);
+        Assert.Null(item.Overflow);
+    }
+
+    [Fact]
+    public async Task Empty_texts_are_fine_and_typed_special_tokens_are_not_the_tokenizers()
+    {
+        var items = (await Run(new() { Inputs = ["", "[MASK]"] })).Items;
+        Assert.Equal([2, 3], items[0].Ids);
+        Assert.Equal([1, 0, 1], items[1].SpecialTokensMask);
+        Assert.Empty((await Run(new() { Inputs = [""], AddSpecialTokens = false })).Items[0].Ids);
+    }
+
+    [Fact]
+    public async Task What_is_cut_off_is_answered_as_overflow()
+    {
+        var item = (await Run(new() { Inputs = ["the cat sat the cat"], MaxLength = 5, Stride = 1 })).Items[0];
+        Assert.Equal([2, 5, 6, 7, 3], item.Ids);
+        Assert.Equal([[2, 7, 5, 6, 3]], item.Overflow!.Select(piece => piece.Ids));
+        Assert.Equal([8, 11], item.Overflow![0].Offsets[1]);
+        var cut = (await Run(new() { Inputs = [string.Join(' ', Enumerable.Repeat("cat", 30))], Truncate = true })).Items[0];
+        Assert.Equal(12, cut.Ids.Count);
+        Assert.Null(cut.Overflow);
+    }
+
+    [Fact]
+    public async Task Bad_options_are_named()
+    {
+        (TokenizeRequest Request, string Field, string Said)[] cases =
+        [
+            (new() { Inputs = [] }, "inputs", "at least 1"),
+            (new() { Inputs = ["cat"], Pairs = ["cat", "sat"] }, "pairs", "same number"),
+            (new() { Inputs = ["cat"], Stride = 1 }, "stride", "truncate"),
+            (new() { Inputs = ["cat"], MaxLength = 2 }, "max_length", "3"),
+            (new() { Inputs = ["cat"], MaxLength = 5, Stride = 3 }, "stride", "0 to 2"),
+            (new() { Inputs = ["cat"], MaxLength = 5, Stride = -1 }, "stride", "0 to 2"),
+        ];
+        foreach (var (request, field, said) in cases)
+        {
+            var error = await Assert.ThrowsAsync<InferenceException>(() => Run(request));
+            Assert.Equal(field, error.Field);
+            Assert.Contains(said, error.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task Ids_become_text_again()
+    {
+        Assert.Equal(["the cats", ""], (await Decode([[2, 5, 6, 8, 3], []])).Texts);
+        Assert.Equal(["[CLS] the [SEP]"], (await Decode([[2, 5, 3]], skip: false)).Texts);
+        Assert.Equal("ids[0][1]", (await Assert.ThrowsAsync<InferenceException>(() => Decode([[5, 12]]))).Field);
+        Assert.Equal("ids[1][0]", (await Assert.ThrowsAsync<InferenceException>(() => Decode([[5], [-1]]))).Field);
+        Assert.Equal("ids", (await Assert.ThrowsAsync<InferenceException>(() => Decode([]))).Field);
+    }
+
+    private static Task<TokenizeResult> Run(TokenizeRequest request) => Call(() => new TokenizeTask().RunAsync(TinyModel.Create(), request, new RequestContext()));
+
+    private static Task<DetokenizeResult> Decode(int[][] ids, bool skip = true) =>
+        Call(() => new DetokenizeTask().RunAsync(TinyModel.Create(), new DetokenizeRequest { Ids = ids, SkipSpecialTokens = skip }, new RequestContext()));
+
+    private static async Task<T> Call<T>(Func<Task<T>> task) => await task();
+}
