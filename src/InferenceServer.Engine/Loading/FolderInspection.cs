@@ -3,8 +3,10 @@ using InferenceServer.Engine.Batching;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Onnx;
+using InferenceServer.Engine.Sessions;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tokenization;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace InferenceServer.Engine.Loading;
 
@@ -26,7 +28,7 @@ public sealed record ReportSection(string Title, IReadOnlyList<string> Lines);
 /// </summary>
 /// <remarks>
 /// 1. the files of the folder; 2. config.json; 3. which ONNX files; 4. each graph: inputs, outputs, precision, attention; 5. the sentence-transformers modules;
-/// 6. the tokenizer; 7. the tasks that all of it allows.
+/// 6. the tokenizer; 7. the tasks that all of it allows; 8. a first run on the CPU, as the server makes one before a model is ready.
 /// </remarks>
 public static class FolderInspection
 {
@@ -90,6 +92,7 @@ public static class FolderInspection
         if (tokenizer is not null && main is not null && config is not null && set is not null)
         {
             report.Try(() => report.Add("Tasks", [Tasks(root, config, set, sentence, main, tokenizer)]));
+            report.Try(() => report.Add("First run", TryRun(set.Main, config, main, tokenizer, notes)));
         }
 
         report.Add("Notes", notes);
@@ -215,6 +218,22 @@ public static class FolderInspection
         }
 
         return lines;
+    }
+
+    private static List<string> TryRun(string file, ModelConfig config, GraphSummary graph, Tokenizer tokenizer, List<string> notes)
+    {
+        var device = ExecutionDevice.Resolve(new ExecutionOptions { Provider = ExecutionProvider.Cpu }, NullLogger.Instance);
+        var (summary, session) = ModelLoader.LoadGraph(file, config, device, notes);
+        using (session)
+        {
+            session.PadId = config.PadTokenId ?? tokenizer.Named.Pad?.Id ?? 0;
+            if (WarmUp.Run(session, summary, tokenizer, config.MaxPositions ?? graph.PositionRows ?? 512) is { } note)
+            {
+                notes.Add(note);
+            }
+        }
+
+        return ["the graph runs what the tokenizer gives"];
     }
 
     private static string Tasks(string root, ModelConfig config, OnnxFileSet set, SentencePipeline? sentence, GraphSummary graph, Tokenizer tokenizer)

@@ -166,7 +166,7 @@ public sealed partial class ModelLoader : IAsyncDisposable
             GraphSummary summary;
             try
             {
-                (summary, session) = LoadGraph(manifest, notes);
+                (summary, session) = LoadGraph(manifest.Files.Main, manifest.Config, device, notes);
             }
             finally
             {
@@ -196,17 +196,17 @@ public sealed partial class ModelLoader : IAsyncDisposable
     }
 
     // A runtime or provider that refuses the graph with its attention outputs may still run the file as it is.
-    private (GraphSummary Summary, GraphSession Session) LoadGraph(ModelManifest manifest, List<string> notes)
+    internal static (GraphSummary Summary, GraphSession Session) LoadGraph(string file, ModelConfig config, ExecutionDevice device, List<string> notes)
     {
-        var graph = OnnxGraph.Read(manifest.Files.Main, manifest.Config);
+        var graph = OnnxGraph.Read(file, config);
         try
         {
-            return (graph.Summary, GraphSession.Load(graph.Summary, graph.IsEdited ? graph.ReadModel() : null, manifest.Config, device));
+            return (graph.Summary, GraphSession.Load(graph.Summary, graph.IsEdited ? graph.ReadModel() : null, config, device));
         }
         catch (ModelLoadException e) when (graph.IsEdited)
         {
             var plain = graph.WithoutAttention($"The {device.Name} provider does not run this graph with its attention probabilities as outputs. Export the model with attn_implementation=eager.").Summary;
-            var session = GraphSession.Load(plain, null, manifest.Config, device);
+            var session = GraphSession.Load(plain, null, config, device);
             notes.Add($"Served without attention: {e.Message}");
             return (plain, session);
         }

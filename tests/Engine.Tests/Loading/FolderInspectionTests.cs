@@ -38,12 +38,29 @@ public sealed class FolderInspectionTests
     [InlineData("bert-embed-cls-dense", null, "Dense 32 -> 24, Tanh")]
     [InlineData("bert-fp16", "model_fp16.onnx", "weights float16")]
     [InlineData("llama-genai-gqa", null, "weights in model.onnx.data")]
+    [InlineData("bert-fused-ort", null, "the graph runs what the tokenizer gives")]
     [InlineData("bart", null, "cross layer 1")]
     [InlineData("bert-ner", null, "labels: 7")]
     public void What_is_understood_is_shown(string name, string? file, string line)
     {
         var report = FolderInspection.Inspect(Path.Combine(Shared.Zoo, name), file);
 
+        Assert.Empty(report.Problems);
         Assert.Contains(report.Sections.SelectMany(s => s.Lines), l => l.Contains(line, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Weights_that_do_not_fit_their_shape_are_a_problem_of_the_first_run()
+    {
+        var source = Path.Combine(Shared.Zoo, "bert-external-data");
+        using var folder = new Folder();
+        foreach (var file in Directory.GetFiles(source).Where(f => !Path.GetFileName(f).StartsWith("expected", StringComparison.Ordinal)))
+        {
+            folder.Write(Path.GetFileName(file), File.ReadAllBytes(file));
+        }
+
+        folder.Write("model.onnx_data", new byte[100]);
+
+        Assert.Contains("ONNX Runtime cannot load the graph", Assert.Single(FolderInspection.Inspect(folder.Path).Problems), StringComparison.Ordinal);
     }
 }
