@@ -63,4 +63,15 @@ public sealed class FolderInspectionTests
 
         Assert.Contains("ONNX Runtime cannot load the graph", Assert.Single(FolderInspection.Inspect(folder.Path).Problems), StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void Every_reference_folder_can_be_served()
+    {
+        var problems = Directory.GetDirectories(Shared.Zoo)
+            .Select(folder => FolderInspection.Inspect(folder))
+            .SelectMany(report => report.Problems.Select(problem => $"{Path.GetFileName(report.Folder)}: {problem}"))
+            .ToList();
+
+        Assert.True(problems.Count == 0, string.Join('\n', problems));
+    }
 }
