@@ -106,7 +106,7 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
         context.Response.ContentLength = body.Length;
         if (!HttpMethods.IsHead(context.Request.Method))
         {
-            await context.Response.Body.WriteAsync(body, context.RequestAborted);
+            await context.Response.Body.WriteAsync(body, CancellationToken.None); // to a client that has gone it is written into the void
         }
     }
 

@@ -2,6 +2,7 @@ using InferenceServer.Engine.Loading;
 using InferenceServer.Engine.Sessions;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.Configuration.Json;
 using Microsoft.Extensions.FileProviders;
 using Serilog;
 
@@ -14,6 +15,7 @@ internal static partial class ServerHost
     public static WebApplicationBuilder CreateBuilder(string[] args)
     {
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
+        AddSettingsOfCurrentFolder(builder.Configuration);
         builder.WebHost.UseKestrelHttpsConfiguration();
         if (builder.Configuration["urls"] is null or "" && builder.Configuration["http_ports"] is null or "" && builder.Configuration["https_ports"] is null or ""
             && !builder.Configuration.GetSection("Kestrel:Endpoints").GetChildren().Any())
@@ -22,6 +24,21 @@ internal static partial class ServerHost
         }
 
         return builder;
+    }
+
+    /// <summary>An appsettings.json in the folder that the command is typed in comes over the program's own, under the environment and the command line.</summary>
+    private static void AddSettingsOfCurrentFolder(ConfigurationManager configuration)
+    {
+        var file = Path.Combine(Environment.CurrentDirectory, "appsettings.json");
+        if (!File.Exists(file) || Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory) == Environment.CurrentDirectory)
+        {
+            return;
+        }
+
+        IList<IConfigurationSource> sources = configuration.Sources;
+        var last = sources.ToList().FindLastIndex(s => s is JsonConfigurationSource);
+        var own = new JsonConfigurationSource { Path = "appsettings.json", FileProvider = new PhysicalFileProvider(Environment.CurrentDirectory), Optional = true };
+        sources.Insert(last + 1, own);
     }
 
     /// <summary>Reads the settings; null when something is wrong, after every error has been printed.</summary>
