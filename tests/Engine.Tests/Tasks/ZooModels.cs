@@ -49,9 +49,6 @@ public sealed class ZooModels : IAsyncLifetime
         return loader;
     }
 
-    // A folder without a default file.
-    private static readonly Dictionary<string, string> Choices = new() { ["gpt2-merged-old"] = "decoder_model.onnx" };
-
     private static LoadingOptions Options(string directory) => new() { Directory = directory, Execution = new ExecutionOptions { Lanes = 1, IntraOpThreads = 1 } };
 
     private async Task<Dictionary<string, ModelEntry>> LoadAll()
@@ -59,7 +56,7 @@ public sealed class ZooModels : IAsyncLifetime
         var all = new Dictionary<string, ModelEntry>(StringComparer.Ordinal);
         foreach (var directory in new[] { Shared.Zoo, Path.Combine(Shared.Require(), "demo-models") })
         {
-            var loader = new ModelLoader(Options(directory) with { Files = Choices }, new ModelCatalog());
+            var loader = new ModelLoader(Options(directory), new ModelCatalog());
             loaders.Add(loader);
             await loader.LoadAsync();
             foreach (var entry in loader.Catalog.Entries)
