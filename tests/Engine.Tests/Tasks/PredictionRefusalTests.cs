@@ -54,6 +54,7 @@ public sealed class PredictionRefusalTests(ZooModels zoo)
         { "bert-nli-zero-shot", "zero-shot", new ZeroShotRequest { Inputs = [TextInput.Of("a")] }, "parameters.candidate_labels", ["empty", "at least 1"] },
         { "bert-nli-zero-shot", "zero-shot", new ZeroShotRequest { Inputs = [TextInput.Of("a")], CandidateLabels = ["b", " "] }, "parameters.candidate_labels[1]", ["empty"] },
         { "bert-nli-zero-shot", "zero-shot", new ZeroShotRequest { Inputs = [TextInput.Of("a")], CandidateLabels = [.. Enumerable.Range(0, 10_000).Select(i => $"l{i}")] }, "parameters.candidate_labels", ["10000", "at most 1000"] },
+        { "bert-nli-zero-shot", "zero-shot", new ZeroShotRequest { Inputs = [.. Enumerable.Range(0, 11).Select(i => TextInput.Of("a", index: i))], CandidateLabels = [.. Enumerable.Range(0, 1000).Select(i => $"l{i}")] }, "parameters.candidate_labels", ["11 inputs", "at most 10000"] },
         { "bert-nli-zero-shot", "zero-shot", new ZeroShotRequest { Inputs = [TextInput.Of("a")], CandidateLabels = ["b"], HypothesisTemplate = "No place." }, "parameters.hypothesis_template", ["{}"] },
         { "bert-nli-zero-shot", "zero-shot", new ZeroShotRequest { Inputs = [TextInput.Of("a")], CandidateLabels = ["b"], HypothesisTemplate = "{} {name}" }, "parameters.hypothesis_template", ["{}"] },
         { "bert-nli-zero-shot", "zero-shot", new ZeroShotRequest { Inputs = [TextInput.Of("a", "b")], CandidateLabels = ["b"] }, "pairs", ["single texts"] },

@@ -221,11 +221,11 @@ public sealed class PredictionRuleTests(ZooModels zoo)
     public async Task A_context_of_any_length_is_read_in_windows()
     {
         var model = await zoo.Get("bert-qa");
-        var text = string.Join(' ', Enumerable.Repeat("The server answers.", 2000)) + " Debian";
+        var text = string.Join(' ', Enumerable.Repeat("The server answers.", 60_000)) + " Debian";
         var id = model.Tokenizer.Encode("Debian", addSpecialTokens: false).Ids[^1];
         var queue = new LogitsQueue((input, _) => ([.. input.InputIds.Select(i => i == id ? 20f : 0f)], [input.InputIds.Length]));
         var result = await Run<QuestionAnsweringResult>(model with { Queue = queue }, new QuestionAnsweringRequest { Inputs = [TextInput.OfQuestion("Who?", text)] });
-        Assert.True(queue.Runs > 50);
+        Assert.True(queue.Runs > 1024);
         Assert.Equal((text.Length - 6, text.Length, "Debian"), (result.Answers[0].Start, result.Answers[0].End, result.Answers[0].Text));
     }
 

@@ -46,11 +46,11 @@ public sealed class QuestionAnsweringTask : IPredictionTask
         Model model, string text, List<TokenEncoding> windows, QuestionAnsweringRequest parameters, RequestContext context)
     {
         var head = Head.Of(model)!;
-        var rows = await Task.WhenAll(windows.Select(window => model.Queue.RunAsync(
+        var rows = await Waves.RunAsync(windows, window => model.Queue.RunAsync(
             new GraphInput(window.Ids, window.TypeIds),
             [head.Output, head.EndOutput!],
             row => (Starts: row[head.Output].Data[..row.Length].ToArray(), Ends: row[head.EndOutput!].Data[..row.Length].ToArray()),
-            context))).ConfigureAwait(false);
+            context)).ConfigureAwait(false);
 
         // Widening to words makes some spans equal: more than top_k are looked at, as many as the reference does.
         var count = (int)Math.Min((2L * parameters.TopK) + 10, int.MaxValue);

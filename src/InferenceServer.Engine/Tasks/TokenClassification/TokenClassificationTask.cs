@@ -38,7 +38,7 @@ public sealed class TokenClassificationTask : IPredictionTask
         Model model, string text, List<TokenEncoding> windows, TokenClassificationRequest parameters, RequestContext context)
     {
         var output = Head.Of(model)!.Output;
-        var scores = await Task.WhenAll(windows.Select(window => model.Queue.RunAsync(
+        var scores = await Waves.RunAsync(windows, window => model.Queue.RunAsync(
             new GraphInput(window.Ids, window.TypeIds),
             [output],
             row =>
@@ -51,7 +51,7 @@ public sealed class TokenClassificationTask : IPredictionTask
 
                 return read;
             },
-            context))).ConfigureAwait(false);
+            context)).ConfigureAwait(false);
 
         var grouping = new EntityGrouping(model, text, parameters.Aggregation);
         var entities = windows

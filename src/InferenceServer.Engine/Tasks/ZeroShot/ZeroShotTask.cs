@@ -15,6 +15,9 @@ public sealed class ZeroShotTask : IPredictionTask
     /// <summary>Most labels of a request: each is a run of the model for each input.</summary>
     private const int MostLabels = 1000;
 
+    /// <summary>Most runs of a request, labels times inputs.</summary>
+    private const int MostRuns = 10_000;
+
     /// <inheritdoc/>
     public string Name => "zero-shot";
 
@@ -31,9 +34,16 @@ public sealed class ZeroShotTask : IPredictionTask
         var parameters = (ZeroShotRequest)request;
         var hypotheses = Hypotheses(parameters);
         TextInput.RequireAll(request.Inputs, Name, pairs: false, ids: false);
+        if ((long)hypotheses.Length * request.Inputs.Count > MostRuns)
+        {
+            throw InferenceException.Unprocessable(
+                "parameters.candidate_labels",
+                $"parameters.candidate_labels has {hypotheses.Length} labels for {request.Inputs.Count} inputs; a request runs at most {MostRuns} of their combinations. Send fewer labels or fewer inputs.");
+        }
+
         var inputs = request.Inputs.SelectMany((input, i) => hypotheses.Select(hypothesis => TextInput.Of(input.Text!, hypothesis, i))).ToList();
         var prepared = TextInput.PrepareAll(model, inputs, context, Name, pairs: true);
-        var rows = await Task.WhenAll(prepared.Select(input => TextClassificationTask.LogitsAsync(model, input.Graph, context))).ConfigureAwait(false);
+        var rows = await Waves.RunAsync(prepared, input => TextClassificationTask.LogitsAsync(model, input.Graph, context)).ConfigureAwait(false);
         return [.. rows.Chunk(hypotheses.Length).Select(chunk => new ZeroShotResult(Labels(model, chunk, parameters)))];
     }
 
@@ -93,11 +103,11 @@ public sealed class ZeroShotTask : IPredictionTask
     }
 
     /// <summary>Puts the label for <c>{}</c> or <c>{0}</c>; doubled braces stand for themselves (Python's str.format).</summary>
-    private static string Fill(string template, string label)
+    private static string Fill(string? template, string label)
     {
         var text = new StringBuilder();
         var places = 0;
-        for (var i = 0; i < template.Length; i++)
+        for (var i = 0; i < (template?.Length ?? 0); i++)
         {
             var rest = template.AsSpan(i);
             if (rest.StartsWith("{}") || rest.StartsWith("{0}"))
@@ -108,9 +118,9 @@ public sealed class ZeroShotTask : IPredictionTask
             }
             else if (rest.StartsWith("{{") || rest.StartsWith("}}"))
             {
-                text.Append(template[i++]);
+                text.Append(template![i++]);
             }
-            else if (template[i] is '{' or '}')
+            else if (template![i] is '{' or '}')
             {
                 places = 0;
                 break;
