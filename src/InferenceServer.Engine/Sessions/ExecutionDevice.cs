@@ -209,9 +209,14 @@ internal sealed partial class ExecutionDevice
                 : Refused(library, $"the library {name}, which it needs, is not found", "install the CUDA and cuDNN version that it was built for and add their folder to LD_LIBRARY_PATH, or use Execution:Provider=cpu", e);
         }
 
-        if (text.Contains("undefined symbol", StringComparison.Ordinal) || text.Contains("CreateEpFactories", StringComparison.Ordinal) || text.Contains("symbol", StringComparison.OrdinalIgnoreCase))
+        if (text.Contains("CreateEpFactories", StringComparison.Ordinal))
         {
             return Refused(library, $"it is no execution provider for ONNX Runtime {OrtEnv.Instance().GetVersionString()}", "take libonnxruntime_providers_cuda.so of exactly that version", e);
+        }
+
+        if (text.Contains("undefined symbol", StringComparison.Ordinal) || text.Contains("version `", StringComparison.Ordinal))
+        {
+            return Refused(library, $"it does not fit the CUDA libraries of this machine or ONNX Runtime {OrtEnv.Instance().GetVersionString()}", "install the CUDA version that it was built for, and take the library of exactly that ONNX Runtime version", e);
         }
 
         if (text.Contains("API version", StringComparison.OrdinalIgnoreCase) || text.Contains("ORT version", StringComparison.OrdinalIgnoreCase))
