@@ -31,7 +31,7 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
     {
         if (context.RequestAborted.IsCancellationRequested && exception is OperationCanceledException or IOException or InferenceException { Kind: ErrorKind.ClientGone })
         {
-            context.Response.StatusCode = context.Response.HasStarted ? context.Response.StatusCode : ErrorTable.Status(ErrorKind.ClientGone);
+            RequestRecord.Of(context).ClientGone = true;
             return; // nobody reads an answer
         }
 

@@ -21,6 +21,9 @@ internal sealed class RequestRecord(string id)
     /// <summary>Number of inputs.</summary>
     public int Items { get; set; }
 
+    /// <summary>True when the client went away before it had the whole answer.</summary>
+    public bool ClientGone { get; set; }
+
     /// <summary>What it cost; null for requests that run no model.</summary>
     public RequestContext? Cost { get; set; }
 
