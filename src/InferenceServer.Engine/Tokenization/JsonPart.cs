@@ -121,7 +121,7 @@ internal readonly struct JsonPart(string file, string path, JsonElement element)
     public System.Text.Rune AsRune()
     {
         var text = AsString();
-        return System.Text.Rune.TryGetRuneAt(text, 0, out var rune) && rune.Utf16SequenceLength == text.Length
+        return text.Length > 0 && System.Text.Rune.TryGetRuneAt(text, 0, out var rune) && rune.Utf16SequenceLength == text.Length
             ? rune
             : throw Error("must be a single character.");
     }

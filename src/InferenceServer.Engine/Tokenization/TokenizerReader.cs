@@ -29,7 +29,14 @@ internal static class TokenizerReader
             throw new ModelLoadException($"{File} is missing, and older files (vocab.txt; vocab.json and merges.txt; a SentencePiece model) are not there either; put the tokenizer's files into the folder.");
         }
 
-        return new Tokenizer(Read(document), config);
+        var parts = Read(document);
+        if (System.IO.File.Exists(Path.Combine(folder, "target.spm")) && OlderFolder.Convert(folder) is { Target: { } target } pair)
+        {
+            // tokenizer.json holds the source side only.
+            parts = parts with { Target = Parse(target, pair.File) };
+        }
+
+        return new Tokenizer(parts, config);
     }
 
     /// <summary>Builds a tokenizer of the bytes of a tokenizer.json alone.</summary>

@@ -89,10 +89,13 @@ public sealed class TokenizerFuzzTests(ITestOutputHelper output)
     private static byte[] Mutate(byte[] source, Random random, byte[][] files)
     {
         var bytes = source.ToList();
-        for (var n = random.Next(1, 4); n > 0; n--)
+        for (var n = random.Next(4) == 0 ? random.Next(2, 5) : 1; n > 0; n--)
         {
-            switch (random.Next(7))
+            switch (random.Next(10))
             {
+                case >= 7: // a small value becomes another of its kind: most such files load
+                    Leaf(bytes, random);
+                    break;
                 case 0: // another byte
                     bytes[random.Next(bytes.Count)] = (byte)random.Next(256);
                     break;
@@ -121,6 +124,28 @@ public sealed class TokenizerFuzzTests(ITestOutputHelper output)
         }
 
         return bytes.ToArray();
+    }
+
+    private static void Leaf(List<byte> bytes, Random random)
+    {
+        var text = Encoding.UTF8.GetString(bytes.ToArray());
+        var leaves = System.Text.RegularExpressions.Regex.Matches(text, @"(?<=: ?)(true|false|null|\d+|""(?:[^""\\]|\\.){0,40}"")");
+        if (leaves.Count == 0)
+        {
+            return;
+        }
+
+        var leaf = leaves[random.Next(leaves.Count)];
+        var value = leaf.Value[0] switch
+        {
+            't' => "false",
+            'f' => "true",
+            'n' => random.Next(2) == 0 ? "\"x\"" : "3",
+            '"' => leaves[random.Next(leaves.Count)].Value is { } other && other[0] == '"' ? other : "\"\"",
+            _ => random.Next(random.Next(2) == 0 ? 4 : 100_000).ToString(System.Globalization.CultureInfo.InvariantCulture),
+        };
+        bytes.Clear();
+        bytes.AddRange(Encoding.UTF8.GetBytes(text[..leaf.Index] + value + text[(leaf.Index + leaf.Length)..]));
     }
 
     private static void Value(List<byte> bytes, Random random)
