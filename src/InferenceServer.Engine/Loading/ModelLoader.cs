@@ -103,7 +103,7 @@ public sealed partial class ModelLoader : IAsyncDisposable
                 continue;
             }
 
-            if (ModelManifest.IsModelFolder(folder))
+            if (IsModelFolder(folder))
             {
                 folders.Add(folder);
             }
@@ -114,6 +114,19 @@ public sealed partial class ModelLoader : IAsyncDisposable
         }
 
         return folders;
+    }
+
+    // A folder that cannot be looked into is tried, so that it fails with a reason of its own and the others are served.
+    private static bool IsModelFolder(string folder)
+    {
+        try
+        {
+            return ModelManifest.IsModelFolder(folder);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return true;
+        }
     }
 
     private async ValueTask LoadFolderAsync(string folder, CancellationToken cancellation)

@@ -53,6 +53,11 @@ internal sealed partial class ExecutionDevice
                 ? new ExecutionDevice("cuda", options, [Register(library, options.DeviceId)])
                 : BuiltIn(options);
             device.Try();
+            if (options.CudaGraph)
+            {
+                LogNoCudaGraph(logger);
+            }
+
             return device;
         }
         catch (ExecutionProviderException e)
@@ -113,7 +118,7 @@ internal sealed partial class ExecutionDevice
         {
             ["arena_extend_strategy"] = options.ArenaStrategy == ArenaStrategy.SameAsRequested ? "kSameAsRequested" : "kNextPowerOfTwo",
             ["use_tf32"] = options.Tf32 ? "1" : "0",
-            ["enable_cuda_graph"] = options.CudaGraph ? "1" : "0",
+            ["enable_cuda_graph"] = "0", // a replay reads the inputs of the captured run: see ExecutionOptions.CudaGraph
         };
         if (options.MemoryLimit > 0)
         {
@@ -259,4 +264,7 @@ internal sealed partial class ExecutionDevice
 
     [LoggerMessage(EventIds.Sessions, LogLevel.Warning, "Running on the CPU, since Execution:Provider is auto: {Reason}")]
     private static partial void LogFallBack(ILogger logger, string reason);
+
+    [LoggerMessage(EventIds.Sessions + 1, LogLevel.Warning, "Execution:CudaGraph is ignored: a captured graph needs inputs of one shape at one address, and batches here have neither")]
+    private static partial void LogNoCudaGraph(ILogger logger);
 }

@@ -45,7 +45,10 @@ public sealed record ExecutionOptions
     /// <summary>TF32 arithmetic for float32 products on the GPU: faster, about three decimal digits. Off, so that results equal the CPU's within 1e-4.</summary>
     public bool Tf32 { get; init; }
 
-    /// <summary>CUDA graphs: less launch overhead, only for graphs with fixed shapes and no control flow.</summary>
+    /// <summary>
+    /// Asks for CUDA graphs (less launch overhead). A captured graph is replayed with the inputs' old addresses and shapes, so it is
+    /// right only for inputs of one shape that stay at one place on the device; batches here have neither, and the option is ignored with a warning.
+    /// </summary>
     public bool CudaGraph { get; init; }
 
     /// <summary>Path of a <c>libonnxruntime_providers_cuda.so</c> of the same ONNX Runtime version, to add CUDA at run time to the CPU build; null = none.</summary>
