@@ -189,7 +189,7 @@ public static class FolderInspection
         List<string> lines = [$"pooling read from {sentence.Source}"];
         lines.AddRange(sentence.Modules.Select(module => module switch
         {
-            PoolingModule pooling => $"Pooling {InferenceServer.Engine.Tasks.Embeddings.Pooling.Format(pooling.Modes)}{(pooling.IncludePrompt ? "" : ", without the prompt's tokens")}",
+            PoolingModule pooling => $"Pooling {string.Join(" + ", pooling.Modes)}{(pooling.IncludePrompt ? "" : ", without the prompt's tokens")}",
             DenseModule dense => $"Dense {dense.InFeatures} -> {dense.OutFeatures}, {dense.Activation}",
             LayerNormModule norm => $"LayerNorm {norm.Weight.Length}",
             _ => "Normalize",

@@ -64,7 +64,7 @@ public sealed class AttentionTask : ITask
     {
         if (request.Text is null == request.InputIds is null)
         {
-            throw InferenceException.Unprocessable(request.Text is null ? "text" : "input_ids", request.Text is null ? "text is missing: send text or input_ids." : "text and input_ids exclude each other: send one of them.");
+            throw InferenceException.Unprocessable("text", request.Text is null ? "text is missing: send text or input_ids." : "text and input_ids exclude each other: send one of them.");
         }
 
         if (request.InputIds is { } ids)
