@@ -11,6 +11,10 @@ internal static class Report
     /// <summary>The machine, in one line.</summary>
     public static string Machine { get; } = DescribeMachine();
 
+    /// <summary>How busy the machine is with other work: figures taken on a busy machine say little about speed, their ratio somewhat more.</summary>
+    public static string Load() =>
+        File.Exists("/proc/loadavg") ? $"load average before the run {File.ReadAllText("/proc/loadavg").Split(' ')[0]}" : "load unknown";
+
     /// <summary>Replaces the section <paramref name="name"/> of docs/benchmarks.md, or adds it.</summary>
     public static void Write(string name, string markdown)
     {

@@ -47,6 +47,7 @@ internal static partial class ServerBenchmark
     /// <summary>Runs it; the first argument is the number of rounds (default 5).</summary>
     public static async Task<int> RunAsync(string[] args)
     {
+        var load = Report.Load();
         var rounds = args.Length > 0 && int.TryParse(args[0], out var given) ? given : 5;
         var shared = Environment.GetEnvironmentVariable("INFERENCE_SHARED") ?? Path.Combine(Report.Root, "..", "shared");
         var models = Path.GetFullPath(Path.Combine(shared, "models"));
@@ -96,7 +97,7 @@ internal static partial class ServerBenchmark
             }
 
             Array.ForEach(ceilings, c => c.Dispose());
-            var table = Table(model, file, rounds, shapes);
+            var table = Table(model, file, rounds, load, shapes);
             Console.WriteLine(table);
             Report.Write("server", table);
             return 0;
@@ -222,7 +223,7 @@ internal static partial class ServerBenchmark
 
     private static ByteArrayContent Json(byte[] body) => new(body) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } };
 
-    private static string Table(string model, string file, int rounds, Shape[] shapes)
+    private static string Table(string model, string file, int rounds, string load, Shape[] shapes)
     {
         var text = new StringBuilder();
         text.Append(CultureInfo.InvariantCulture, $"""
@@ -230,7 +231,7 @@ internal static partial class ServerBenchmark
 
             `dotnet run -c Release --project tests/Benchmarks`, {DateTime.UtcNow:yyyy-MM-dd}, {model} ({new FileInfo(file).Length / 1e6:0.0} MB file)
 
-            {Report.Machine}
+            {Report.Machine}; {load}
 
             | shape | sentences/s | tokens/s | p50 ms | p95 ms | p99 ms | ceiling tokens/s (lanes x threads) | ratio |
             |---|--:|--:|--:|--:|--:|--:|--:|
