@@ -24,6 +24,8 @@ internal static class OpenApi
                 Description = "Embeddings, predictions and attention of pretrained BERT, GPT and encoder-decoder models. Offsets count Unicode code points of the original text. Errors are problem details (RFC 9457).",
             });
             swagger.CustomSchemaIds(SchemaId);
+            swagger.TagActionsBy(static api => [Group(api.RelativePath ?? "")]);
+            swagger.OrderActionsBy(static api => $"{Group(api.RelativePath ?? "") switch { "Models" => 0, "Inference" => 1, "Tokens" => 2, _ => 3 }}{api.RelativePath}");
             swagger.MapType<InputList>(Inputs);
             swagger.MapType<EmbeddingVector>(Numbers);
             swagger.SupportNonNullableReferenceTypes();
@@ -34,7 +36,7 @@ internal static class OpenApi
             {
                 if (File.Exists(Path.ChangeExtension(assembly.Location, ".xml")))
                 {
-                    swagger.IncludeXmlComments(assembly);
+                    swagger.IncludeXmlComments(assembly, includeControllerXmlComments: false);
                 }
             }
         });
@@ -52,6 +54,15 @@ internal static class OpenApi
             ui.DefaultModelsExpandDepth(0);
         });
     }
+
+    // The headings of Swagger UI.
+    private static string Group(string path) => path[(path.LastIndexOf('/') + 1)..] switch
+    {
+        _ when path.StartsWith("health", StringComparison.Ordinal) => "Health",
+        "models" or "{model}" => "Models",
+        "tokenize" or "detokenize" => "Tokens",
+        _ => "Inference",
+    };
 
     private static OpenApiSchema Inputs() => new()
     {
@@ -93,8 +104,6 @@ internal static class OpenApi
             operation.Summary = description.Summary;
             operation.Description = string.Join("\n\n", metadata.OfType<FurtherExample>().Select(e => $"{e.Name}, on `{e.Model}`: `{e.Body}`").Prepend(description.Description));
             var path = context.ApiDescription.RelativePath ?? "";
-            var tag = path.StartsWith("health", StringComparison.Ordinal) ? "Health" : "Models";
-            operation.Tags = new HashSet<OpenApiTagReference> { new(tag, context.Document) };
             AddModelParameter(operation, path, description);
             AddExample(operation, description);
             foreach (var status in metadata.OfType<Refusals>().SelectMany(r => r.Statuses))
