@@ -6,6 +6,9 @@ internal sealed class EncodeRoom
     [ThreadStatic]
     private static EncodeRoom? current;
 
+    private readonly List<EncodingDraft> drafts = [];
+    private int draftsUsed;
+
     /// <summary>This thread's buffers.</summary>
     public static EncodeRoom Current => current ??= new EncodeRoom();
 
@@ -21,6 +24,19 @@ internal sealed class EncodeRoom
     /// <summary>The tokens of the second sequence.</summary>
     public TokenRow Second { get; } = new();
 
+    /// <summary>An empty draft; it is this room's again at <see cref="Release"/>.</summary>
+    public EncodingDraft Draft()
+    {
+        if (draftsUsed == drafts.Count)
+        {
+            drafts.Add(new EncodingDraft());
+        }
+
+        var draft = drafts[draftsUsed++];
+        draft.Clear();
+        return draft;
+    }
+
     /// <summary>Forgets the texts and lets go of large buffers.</summary>
     public void Release()
     {
@@ -28,5 +44,10 @@ internal sealed class EncodeRoom
         Tokens.Trim();
         First.Release();
         Second.Release();
+        draftsUsed = 0;
+        if (drafts.Count > 64)
+        {
+            drafts.RemoveRange(64, drafts.Count - 64);
+        }
     }
 }

@@ -135,7 +135,7 @@ internal sealed class EncodingDraft
     public List<Segment> Segments { get; } = [];
 
     /// <summary>The pieces that truncation cut off.</summary>
-    public List<EncodingDraft> Overflowing { get; set; } = [];
+    public IReadOnlyList<EncodingDraft> Overflowing { get; set; } = [];
 
     /// <summary>Where each sequence lies: sequence, start, end.</summary>
     public List<(int Sequence, int Start, int End)> Ranges { get; } = [];
@@ -143,10 +143,19 @@ internal sealed class EncodingDraft
     /// <summary>Number of tokens.</summary>
     public int Length { get; private set; }
 
+    /// <summary>Forgets everything.</summary>
+    public void Clear()
+    {
+        Segments.Clear();
+        Ranges.Clear();
+        Overflowing = [];
+        Length = 0;
+    }
+
     /// <summary>A whole row, or a part of it.</summary>
     public static EncodingDraft Of(TokenRow row, int start, int count)
     {
-        var draft = new EncodingDraft();
+        var draft = EncodeRoom.Current.Draft();
         draft.Add(new Segment(row, start, count, null, row.TypeId, 0, null));
         return draft;
     }
@@ -154,7 +163,7 @@ internal sealed class EncodingDraft
     /// <summary>Special tokens.</summary>
     public static EncodingDraft Of(IReadOnlyList<TemplateToken> tokens, int typeId)
     {
-        var draft = new EncodingDraft();
+        var draft = EncodeRoom.Current.Draft();
         foreach (var token in tokens)
         {
             draft.Add(new Segment(null, 0, 1, token, typeId, 1, null));
@@ -185,7 +194,15 @@ internal sealed class EncodingDraft
     /// <summary>Says where a sequence lies.</summary>
     public void SetRange(int sequence, int start, int end)
     {
-        Ranges.RemoveAll(r => r.Sequence == sequence);
+        for (var i = 0; i < Ranges.Count; i++)
+        {
+            if (Ranges[i].Sequence == sequence)
+            {
+                Ranges[i] = (sequence, start, end);
+                return;
+            }
+        }
+
         Ranges.Add((sequence, start, end));
     }
 
@@ -213,7 +230,8 @@ internal sealed class EncodingDraft
     /// <summary>A copy; the overflow is shared.</summary>
     public EncodingDraft Clone()
     {
-        var copy = new EncodingDraft { Overflowing = Overflowing };
+        var copy = EncodeRoom.Current.Draft();
+        copy.Overflowing = Overflowing;
         copy.Segments.AddRange(Segments);
         copy.Ranges.AddRange(Ranges);
         copy.Length = Length;
@@ -228,7 +246,7 @@ internal sealed class EncodingDraft
             return drafts[0];
         }
 
-        var merged = new EncodingDraft();
+        var merged = EncodeRoom.Current.Draft();
         foreach (var draft in drafts)
         {
             merged.Append(draft);
@@ -267,12 +285,15 @@ internal sealed class EncodingDraft
 
         if (maxLength == 0)
         {
-            return new EncodingDraft { Overflowing = [this] };
+            var nothing = EncodeRoom.Current.Draft();
+            nothing.Overflowing = [this];
+            return nothing;
         }
 
         var row = Segments[0].Row!;
         var step = maxLength - stride;
         EncodingDraft? first = null;
+        var overflowing = new List<EncodingDraft>();
         if (direction == Side.Right)
         {
             for (var start = 0; start < length; start += step)
@@ -298,7 +319,8 @@ internal sealed class EncodingDraft
             }
         }
 
-        return first!;
+        first!.Overflowing = overflowing;
+        return first;
 
         void Take(int start, int stop)
         {
@@ -309,7 +331,7 @@ internal sealed class EncodingDraft
             }
             else
             {
-                first.Overflowing.Add(part);
+                overflowing.Add(part);
             }
         }
     }

@@ -15,7 +15,7 @@ internal readonly record struct Alignment(int Start, int End);
 /// </summary>
 internal sealed class NormalizedText
 {
-    private char[] chars = new char[256];
+    private char[] chars = new char[32];
     private Alignment[] alignments = [];
     private int length;
     private bool aligned;
@@ -190,7 +190,7 @@ internal sealed class NormalizedText
     /// <inheritdoc/>
     public override string ToString() => Text.ToString();
 
-    private static int Grown(int wanted) => (int)Math.Min(Array.MaxLength, Math.Max(wanted, 256L) * 5 / 4);
+    private static int Grown(int wanted) => (int)Math.Min(Array.MaxLength, Math.Max(wanted, 32L) * 5 / 4);
 
     private static void Grow<T>(ref T[] array, int wanted)
     {

@@ -95,7 +95,7 @@ internal sealed class PreTokenizedText
             spare = new Piece[64];
         }
 
-        if (textsUsed > 64 || texts.Exists(static t => t.Length > Large))
+        if (textsUsed > 1024 || texts.Exists(static t => t.Length > Large))
         {
             texts.Clear();
         }

@@ -15,7 +15,7 @@ internal sealed class TokenBuffer
     public int Count { get; private set; }
 
     /// <summary>The tokens.</summary>
-    public ReadOnlySpan<TokenItem> Items => items.AsSpan(0, Count);
+    public Span<TokenItem> Items => items.AsSpan(0, Count);
 
     /// <summary>Room for models (see <see cref="Room{T}"/>).</summary>
     private readonly List<object> rooms = [];

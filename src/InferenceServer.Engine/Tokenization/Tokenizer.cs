@@ -21,6 +21,7 @@ public sealed class Tokenizer
     private readonly Decoder? decoder;
     private readonly AddedVocabulary added;
     private readonly SpaceCounts? spaces;
+    private readonly Func<int, string?> token;
     private readonly Tokenizer? target;
 
     internal Tokenizer(TokenizerParts parts, TokenizerConfig config)
@@ -33,7 +34,8 @@ public sealed class Tokenizer
         FileTruncation = parts.Truncation;
         FilePadding = parts.Padding;
         added = new AddedVocabulary(parts.AddedTokens, model, normalizer);
-        spaces = postProcessor is { TrimsOffsets: true } ? new SpaceCounts(IdToToken) : null;
+        token = IdToToken;
+        spaces = postProcessor is { TrimsOffsets: true } ? new SpaceCounts(token) : null;
         target = parts.Target is null ? null : new Tokenizer(parts.Target, config);
         Named = config.Resolve(TokenToId);
         ModelMaxLength = config.ModelMaxLength;
@@ -98,6 +100,7 @@ public sealed class Tokenizer
         }
 
         var room = EncodeRoom.Current;
+        room.Release(); // an encoding before that ended in an exception
         Fill(room, room.First, text, 0);
         if (pair is not null)
         {
@@ -136,7 +139,9 @@ public sealed class Tokenizer
             row.Add(id, 0, 0, -1);
         }
 
-        return Finish(PostProcess(EncodingDraft.Of(row, 0, row.Count), null, true), null, 0).Ids;
+        var result = Finish(PostProcess(EncodingDraft.Of(row, 0, row.Count), null, true), null, 0).Ids;
+        EncodeRoom.Current.Release();
+        return result;
     }
 
     /// <summary>Decodes ids as the reference does; ids that do not exist are dropped.</summary>
@@ -266,7 +271,7 @@ public sealed class Tokenizer
         }
     }
 
-    private TokenEncoding Finish(EncodingDraft draft, Padding? padding, int padTo) => EncodingWriter.Write(draft, padding, padTo, IdToToken, spaces);
+    private TokenEncoding Finish(EncodingDraft draft, Padding? padding, int padTo) => EncodingWriter.Write(draft, padding, padTo, token, spaces);
 }
 
 /// <summary>A special token by its role.</summary>

@@ -1,3 +1,6 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+
 namespace InferenceServer.Engine.Tokenization;
 
 /// <summary>Text without lone surrogates.</summary>
@@ -6,7 +9,7 @@ internal static class WellFormed
     /// <summary>The text; with every lone surrogate as U+FFFD (the same place, the same length) if it has any.</summary>
     public static ReadOnlySpan<char> Of(string text)
     {
-        var at = text.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF');
+        var at = FirstSurrogate(text);
         if (at < 0)
         {
             return text;
@@ -34,5 +37,31 @@ internal static class WellFormed
     }
 
     /// <summary>Whether the text has surrogate pairs.</summary>
-    public static bool HasPairs(ReadOnlySpan<char> text) => text.ContainsAnyInRange('\uD800', '\uDFFF');
+    public static bool HasPairs(ReadOnlySpan<char> text) => FirstSurrogate(text) >= 0;
+
+    // The library's search of a range allocates, and this is asked for every piece.
+    private static int FirstSurrogate(ReadOnlySpan<char> text)
+    {
+        var at = 0;
+        if (Vector.IsHardwareAccelerated && text.Length >= Vector<ushort>.Count)
+        {
+            var units = MemoryMarshal.Cast<char, ushort>(text);
+            var mask = new Vector<ushort>(0xF800);
+            var surrogate = new Vector<ushort>(0xD800);
+            while (at + Vector<ushort>.Count <= units.Length && !Vector.EqualsAny(new Vector<ushort>(units[at..]) & mask, surrogate))
+            {
+                at += Vector<ushort>.Count;
+            }
+        }
+
+        for (; at < text.Length; at++)
+        {
+            if ((text[at] & 0xF800) == 0xD800)
+            {
+                return at;
+            }
+        }
+
+        return -1;
+    }
 }

@@ -43,6 +43,7 @@ internal sealed class BPE : Model
     private readonly int[]? fallback;
     private readonly int[] asciiIds = new int[128];
     private readonly bool bytes;
+    private readonly bool complete;
     private readonly WordCache cache = new();
     private readonly WordCache byteCache;
 
@@ -90,7 +91,6 @@ internal sealed class BPE : Model
         {
             symbol[0] = ByteSymbols.Symbol((byte)b);
             byteSymbols[b] = vocabulary.Id(symbol);
-            bytes &= byteSymbols[b] >= 0;
             if (b < 128)
             {
                 symbol[0] = (char)b;
@@ -108,6 +108,7 @@ internal sealed class BPE : Model
         }
 
         byteCache = bytes ? new WordCache() : cache;
+        complete = byteSymbols.All(static id => id >= 0);
     }
 
     /// <inheritdoc/>
@@ -139,6 +140,7 @@ internal sealed class BPE : Model
 
     private void Merge(ReadOnlySpan<char> piece, bool byteLevel, TokenBuffer tokens)
     {
+        var first = tokens.Count;
         if (options.IgnoreMerges && Whole(piece, byteLevel) is >= 0 and var whole)
         {
             tokens.Add(new TokenItem(whole, 0, piece.Length));
@@ -147,6 +149,12 @@ internal sealed class BPE : Model
 
         var room = tokens.Room<MergeRoom>();
         room.Clear();
+        if (byteLevel && !CanAddBytes(piece))
+        {
+            MergeSymbols(piece, first, tokens);
+            return;
+        }
+
         var bytesAsUnits = byteLevel ? AddBytes(piece, room) : AddCharacters(piece, room);
         room.MergeAll(merges);
         if (bytesAsUnits)
@@ -193,6 +201,59 @@ internal sealed class BPE : Model
         }
 
         return Vocabulary.Id(symbols);
+    }
+
+    // Whether the vocabulary has a symbol for every byte of the piece.
+    private bool CanAddBytes(ReadOnlySpan<char> piece)
+    {
+        if (complete)
+        {
+            return true;
+        }
+
+        Span<byte> utf8 = stackalloc byte[4];
+        foreach (var rune in piece.EnumerateRunes())
+        {
+            foreach (var b in utf8[..rune.EncodeToUtf8(utf8)])
+            {
+                if (byteSymbols[b] < 0)
+                {
+                    return false;
+                }
+            }
+        }
+
+        return true;
+    }
+
+    // A piece with bytes that the vocabulary lacks: its symbols are written out as characters, and the tokens' places turned back.
+    private void MergeSymbols(ReadOnlySpan<char> piece, int first, TokenBuffer tokens)
+    {
+        var most = Encoding.UTF8.GetMaxByteCount(piece.Length);
+        var symbols = ArrayPool<char>.Shared.Rent(most);
+        var places = ArrayPool<(int Start, int End)>.Shared.Rent(most);
+        Span<byte> utf8 = stackalloc byte[4];
+        var count = 0;
+        var at = 0;
+        foreach (var rune in piece.EnumerateRunes())
+        {
+            foreach (var b in utf8[..rune.EncodeToUtf8(utf8)])
+            {
+                symbols[count] = ByteSymbols.Symbol(b);
+                places[count++] = (at, at + rune.Utf16SequenceLength);
+            }
+
+            at += rune.Utf16SequenceLength;
+        }
+
+        Merge(symbols.AsSpan(0, count), byteLevel: false, tokens);
+        foreach (ref var token in tokens.Items[first..])
+        {
+            token = token with { Start = places[token.Start].Start, End = places[Math.Max(token.Start, token.End - 1)].End };
+        }
+
+        ArrayPool<char>.Shared.Return(symbols);
+        ArrayPool<(int Start, int End)>.Shared.Return(places);
     }
 
     // The piece's UTF-8 bytes as symbols. Returns whether lengths count bytes (not so in ASCII).

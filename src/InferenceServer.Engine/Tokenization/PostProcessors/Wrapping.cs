@@ -6,7 +6,7 @@ internal static class Wrapping
     /// <summary>Puts a sequence, and every piece of its overflow, between two tokens. Marks of earlier special tokens are forgotten, as in the reference.</summary>
     public static EncodingDraft Wrap(EncodingDraft draft, TemplateToken? before, TemplateToken after, int typeId, int sequence)
     {
-        var wrapped = new EncodingDraft();
+        var wrapped = EncodeRoom.Current.Draft();
         if (before is not null)
         {
             wrapped.Add(new Segment(null, 0, 1, before, typeId, 1, null));
@@ -19,7 +19,11 @@ internal static class Wrapping
 
         wrapped.Add(new Segment(null, 0, 1, after, typeId, 1, null));
         wrapped.SetRange(sequence, before is null ? 0 : 1, wrapped.Length - 1);
-        wrapped.Overflowing = draft.Overflowing.Select(o => Wrap(o, before, after, typeId, sequence)).ToList();
+        if (draft.Overflowing.Count > 0)
+        {
+            wrapped.Overflowing = draft.Overflowing.Select(o => Wrap(o, before, after, typeId, sequence)).ToList();
+        }
+
         return wrapped;
     }
 }
