@@ -179,7 +179,7 @@ public class AttentionTaskTests
         (AttentionRequest Request, string Field, string Said)[] cases =
         [
             (new(), "text", "input_ids"),
-            (new() { Text = "cat", InputIds = [5] }, "input_ids", "one of them"),
+            (new() { Text = "cat", InputIds = [5] }, "text", "one of them"),
             (new() { Text = "" }, "text", "empty"),
             (new() { InputIds = [] }, "input_ids", "at least 1"),
             (new() { InputIds = [5], TextPair = "cat" }, "text_pair", "input_ids"),
