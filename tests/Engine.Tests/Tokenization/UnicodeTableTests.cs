@@ -83,8 +83,15 @@ public sealed class UnicodeTableTests
     {
         var probes = new Dictionary<string, string>
         {
-            ["Latin"] = "a", ["Greek"] = "α", ["Cyrillic"] = "б", ["Hebrew"] = "א", ["Arabic"] = "ب", ["Devanagari"] = "क", ["Thai"] = "ก",
-            ["Hangul"] = "가", ["Han,Hiragana,Katakana"] = "中",
+            ["Latin"] = "a",
+            ["Greek"] = "α",
+            ["Cyrillic"] = "б",
+            ["Hebrew"] = "א",
+            ["Arabic"] = "ب",
+            ["Devanagari"] = "क",
+            ["Thai"] = "ก",
+            ["Hangul"] = "가",
+            ["Han,Hiragana,Katakana"] = "中",
         };
         var scripts = PreTokenizerFactory.Create(Part("""{"type":"UnicodeScripts"}"""));
         var wrong = new List<string>();
