@@ -29,17 +29,29 @@ internal sealed class RawRuntime : IDisposable
     /// <summary>Lanes x threads.</summary>
     public string Name { get; }
 
-    /// <summary>Runs the batches, each once and again from the first, until <paramref name="time"/> is over: sequences and tokens (padding not counted) a second.</summary>
+    /// <summary>Runs the batches in whole passes, as many as begin within <paramref name="time"/>: sequences and tokens (padding not counted) a second.</summary>
     public (double Sequences, double Tokens) Measure(IReadOnlyList<int[][]> batches, TimeSpan time, bool oneAtATime)
     {
-        var next = -1;
+        var (next, end) = (-1, int.MaxValue);
         long sequences = 0, tokens = 0;
         var start = Stopwatch.GetTimestamp();
         void Lane()
         {
-            while (Stopwatch.GetElapsedTime(start) < time)
+            while (true)
             {
-                var batch = batches[Interlocked.Increment(ref next) % batches.Count];
+                // Batches differ in length: a pass that is cut short would measure the short ones only.
+                var ticket = Interlocked.Increment(ref next);
+                if (ticket % batches.Count == 0 && Stopwatch.GetElapsedTime(start) >= time)
+                {
+                    Interlocked.CompareExchange(ref end, ticket, int.MaxValue);
+                }
+
+                if (ticket >= Volatile.Read(ref end))
+                {
+                    return;
+                }
+
+                var batch = batches[ticket % batches.Count];
                 Run(batch);
                 Interlocked.Add(ref sequences, batch.Length);
                 Interlocked.Add(ref tokens, batch.Sum(s => s.Length));
