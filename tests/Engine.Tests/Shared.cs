@@ -5,6 +5,9 @@ namespace InferenceServer.Engine.Tests;
 /// <summary>The material beside the checkout (<c>../shared</c>): reference values and models too big for the repository.</summary>
 public static class Shared
 {
+    /// <summary>The checkout: the folder with InferenceServer.sln.</summary>
+    public static string? Repository { get; } = Checkout(); // before Root, which asks for it
+
     /// <summary>The folder, or null when this machine does not have it. <c>INFERENCE_SHARED</c> overrides.</summary>
     public static string? Root { get; } = Find();
 
@@ -31,12 +34,17 @@ public static class Shared
             return Directory.Exists(named) ? Path.GetFullPath(named) : null;
         }
 
+        var shared = Path.Combine(Path.GetDirectoryName(Repository) ?? "/", "shared");
+        return Repository is not null && Directory.Exists(shared) ? shared : null;
+    }
+
+    private static string? Checkout()
+    {
         for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
         {
             if (File.Exists(Path.Combine(folder.FullName, "InferenceServer.sln")))
             {
-                var shared = Path.Combine(folder.Parent?.FullName ?? "/", "shared");
-                return Directory.Exists(shared) ? shared : null;
+                return folder.FullName;
             }
         }
 

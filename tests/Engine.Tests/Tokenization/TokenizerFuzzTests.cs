@@ -11,6 +11,7 @@ public sealed class TokenizerFuzzTests(ITestOutputHelper output)
 {
     private const int Mutations = 20_000;
     private const int LargestFile = 40_000;
+    private const long MostBytes = 512L << 20; // allocated in all, so never more at once
 
     private static readonly string[] Words =
     [
@@ -30,10 +31,12 @@ public sealed class TokenizerFuzzTests(ITestOutputHelper output)
         Assert.NotEmpty(files);
         int loaded = 0, refused = 0;
         var slowest = TimeSpan.Zero;
+        var largest = 0L;
         for (var i = 0; i < Mutations; i++)
         {
             var bytes = Mutate(files[random.Next(files.Length)], random, files);
             var watch = Stopwatch.StartNew();
+            var allocated = GC.GetAllocatedBytesForCurrentThread();
             try
             {
                 var tokenizer = new Tokenizer(TokenizerReader.Parse(bytes), new TokenizerConfig(AppContext.BaseDirectory));
@@ -62,9 +65,12 @@ public sealed class TokenizerFuzzTests(ITestOutputHelper output)
 
             slowest = watch.Elapsed > slowest ? watch.Elapsed : slowest;
             Assert.True(watch.Elapsed < TimeSpan.FromSeconds(2), $"mutation {i} took {watch.Elapsed}");
+            allocated = GC.GetAllocatedBytesForCurrentThread() - allocated;
+            largest = Math.Max(largest, allocated);
+            Assert.True(allocated < MostBytes, $"mutation {i} allocated {allocated} bytes");
         }
 
-        output.WriteLine($"{files.Length} files, {Mutations} mutations: {loaded} loaded, {refused} refused; the slowest took {slowest.TotalMilliseconds:0} ms");
+        output.WriteLine($"{files.Length} files, {Mutations} mutations: {loaded} loaded, {refused} refused; the slowest took {slowest.TotalMilliseconds:0} ms, the largest {largest / 1048576.0:0.0} MiB");
         Assert.True(loaded > 100 && refused > 1000, "the mutations should do both");
     }
 
