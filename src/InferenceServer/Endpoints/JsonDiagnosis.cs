@@ -61,7 +61,7 @@ internal static class JsonDiagnosis
         }
         catch (JsonException e)
         {
-            throw Find(element, type, path) ?? Malformed(path + Field(e.Path), Own(e));
+            throw Find(element, type, path) ?? Malformed(Join(path, Field(e.Path)), Own(e));
         }
     }
 
@@ -149,7 +149,7 @@ internal static class JsonDiagnosis
 
             if (member.Value.ValueKind == JsonValueKind.Null)
             {
-                if (IsRequired(property))
+                if (!TakesNull(property))
                 {
                     return Wrong(inner, property.PropertyType, property, member.Value);
                 }
@@ -194,7 +194,7 @@ internal static class JsonDiagnosis
             var own = Own(e);
             return own.StartsWith("The JSON value could not be converted", StringComparison.Ordinal) || own.Contains("System.", StringComparison.Ordinal)
                 ? Wrong(path, type, null, element)
-                : Malformed(path + Field(e.Path), $"'{path}{Field(e.Path)}' {own}");
+                : Malformed(Join(path, Field(e.Path)), $"'{Join(path, Field(e.Path))}' {own}");
         }
     }
 
@@ -244,12 +244,18 @@ internal static class JsonDiagnosis
     private static Type? Element(Type type) =>
         type.IsArray ? type.GetElementType() : type.IsGenericType && type.GetGenericTypeDefinition() == typeof(IReadOnlyList<>) ? type.GetGenericArguments()[0] : null;
 
+    private static bool TakesNull(PropertyInfo property) => property.PropertyType.IsValueType
+        ? Nullable.GetUnderlyingType(property.PropertyType) is not null || property.PropertyType == typeof(JsonElement)
+        : new NullabilityInfoContext().Create(property).WriteState != NullabilityState.NotNull;
+
     private static bool IsRequired(PropertyInfo property) => property.IsDefined(typeof(System.Runtime.CompilerServices.RequiredMemberAttribute));
 
     private static Dictionary<string, PropertyInfo> Properties(Type type) => type
         .GetProperties(BindingFlags.Public | BindingFlags.Instance)
         .Where(p => p.SetMethod is { IsPublic: true } && !p.IsDefined(typeof(JsonIgnoreAttribute)))
         .ToDictionary(p => p.GetCustomAttribute<JsonPropertyNameAttribute>()?.Name ?? JsonNamingPolicy.SnakeCaseLower.ConvertName(p.Name), StringComparer.Ordinal);
+
+    private static string Join(string path, string inner) => path.Length == 0 || inner.Length == 0 || inner[0] == '[' ? path + inner : $"{path}.{inner}";
 
     private static string Field(string? path) => path is null or "$" ? "" : path.StartsWith("$.", StringComparison.Ordinal) ? path[2..] : path[1..];
 

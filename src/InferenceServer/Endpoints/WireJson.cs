@@ -21,7 +21,7 @@ internal static class WireJson
         AllowDuplicateProperties = false,
         RespectNullableAnnotations = true,
         MaxDepth = MaxDepth,
-        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower, allowIntegerValues: false) },
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower, allowIntegerValues: false), new ListConverter<string[], string>(), new ListConverter<IReadOnlyList<string>, string>(), new ListConverter<int[][], int[]>() },
     });
 
     /// <summary>Answers: fields without a value are left out, letters stay letters (the content type says JSON, nothing embeds it in HTML).</summary>
@@ -45,6 +45,30 @@ internal static class WireJson
         options.TypeInfoResolver = new DefaultJsonTypeInfoResolver();
         options.MakeReadOnly();
         return options;
+    }
+
+    /// <summary>Lists of texts and of lists have no null among their entries: the serializer minds the annotations of fields, not those of entries.</summary>
+    private sealed class ListConverter<TList, T> : JsonConverter<TList>
+        where TList : class
+        where T : class
+    {
+        public override TList Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
+        {
+            if (reader.TokenType != JsonTokenType.StartArray)
+            {
+                throw new JsonException();
+            }
+
+            var entries = new List<T>();
+            while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+            {
+                entries.Add(JsonSerializer.Deserialize<T>(ref reader, options) ?? throw new JsonException());
+            }
+
+            return (TList)(object)entries.ToArray();
+        }
+
+        public override void Write(Utf8JsonWriter writer, TList value, JsonSerializerOptions options) => throw new NotSupportedException();
     }
 
     /// <summary>Predictions are written as what they are, without a mark of their type: the answer's <c>task</c> says it.</summary>
