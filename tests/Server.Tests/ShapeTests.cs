@@ -25,6 +25,8 @@ public sealed class ShapeTests(DemoServer demo, ZooServer zoo)
             Assert.Equal(model.ToJsonString(), one.ToJsonString());
         }
 
+        var translator = list["models"]!.AsArray().First(m => m!["id"]!.GetValue<string>() == "demo-translator")!;
+        Assert.Equal(["attention", "detokenize", "tokenize"], translator["tasks"]!.AsArray().Select(t => (string)t!).Order());
         var bert = list["models"]!.AsArray().First(m => m!["id"]!.GetValue<string>() == "demo-bert")!;
         Assert.Equal((192, 4, 6, 256), ((int)bert["hidden_size"]!, (int)bert["layers"]!, (int)bert["heads"]!, (int)bert["max_tokens"]!));
         Assert.Contains("mean", bert["pooling"]!.ToJsonString(), StringComparison.Ordinal);

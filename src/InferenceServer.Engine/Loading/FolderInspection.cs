@@ -28,7 +28,7 @@ public sealed record ReportSection(string Title, IReadOnlyList<string> Lines);
 /// </summary>
 /// <remarks>
 /// 1. the files of the folder; 2. config.json; 3. which ONNX files; 4. each graph: inputs, outputs, precision, attention; 5. the sentence-transformers modules;
-/// 6. the tokenizer; 7. the tasks that all of it allows; 8. a first run on the CPU, as the server makes one before a model is ready.
+/// 6. the tokenizer; 7. a first run on the CPU, as the server makes one before a model is ready; 8. the tasks that all of it allows.
 /// </remarks>
 public static class FolderInspection
 {
@@ -91,8 +91,12 @@ public static class FolderInspection
 
         if (tokenizer is not null && main is not null && config is not null && set is not null)
         {
-            report.Try(() => report.Add("Tasks", [Tasks(root, config, set, sentence, main, tokenizer)]));
-            report.Try(() => report.Add("First run", TryRun(set.Main, config, main, tokenizer, notes)));
+            var run = report.Try(() => TryRun(set.Main, config, main, tokenizer, notes));
+            report.Try(() => report.Add("Tasks", [Tasks(root, config, set, sentence, run ?? main, tokenizer)]));
+            if (run is not null)
+            {
+                report.Add("First run", ["the graph runs what the tokenizer gives"]);
+            }
         }
 
         report.Add("Notes", notes);
@@ -220,20 +224,21 @@ public static class FolderInspection
         return lines;
     }
 
-    private static List<string> TryRun(string file, ModelConfig config, GraphSummary graph, Tokenizer tokenizer, List<string> notes)
+    private static GraphSummary TryRun(string file, ModelConfig config, GraphSummary graph, Tokenizer tokenizer, List<string> notes)
     {
         var device = ExecutionDevice.Resolve(new ExecutionOptions { Provider = ExecutionProvider.Cpu }, NullLogger.Instance);
         var (summary, session) = ModelLoader.LoadGraph(file, config, device, notes);
         using (session)
         {
             session.PadId = config.PadTokenId ?? tokenizer.Named.Pad?.Id ?? 0;
-            if (WarmUp.Run(session, summary, tokenizer, config.MaxPositions ?? graph.PositionRows ?? 512) is { } note)
+            (summary, var note) = WarmUp.Run(session, summary, tokenizer, config.MaxPositions ?? graph.PositionRows ?? 512);
+            if (note is not null)
             {
                 notes.Add(note);
             }
-        }
 
-        return ["the graph runs what the tokenizer gives"];
+            return summary;
+        }
     }
 
     private static string Tasks(string root, ModelConfig config, OnnxFileSet set, SentencePipeline? sentence, GraphSummary graph, Tokenizer tokenizer)

@@ -189,7 +189,8 @@ public sealed partial class ModelLoader : IAsyncDisposable
             session.PadId = manifest.Config.PadTokenId ?? tokenizer.Named.Pad?.Id ?? 0;
             cancellation.ThrowIfCancellationRequested();
             var maxTokens = MaxTokens(manifest, summary, tokenizer, session, notes);
-            if (WarmUp.Run(session, summary, tokenizer, maxTokens) is { } note)
+            (summary, var note) = WarmUp.Run(session, summary, tokenizer, maxTokens);
+            if (note is not null)
             {
                 notes.Add(note);
             }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Sessions;
@@ -7,7 +8,8 @@ namespace InferenceServer.Engine.Loading;
 
 /// <summary>
 /// The first runs of a graph: they fill its caches, show that graph and tokenizer belong together, and find out whether a
-/// padded batch gives what each sequence gives alone. Where it does not, sequences of that graph run one at a time.
+/// padded batch gives what each sequence gives alone. Where it does not, sequences of that graph run one at a time. Shapes of
+/// outputs that the file leaves open are known after them.
 /// </summary>
 internal static class WarmUp
 {
@@ -16,9 +18,9 @@ internal static class WarmUp
     private const float Tolerance = 1e-3f; // relative to the largest value where that is above 1
     private const float HalfTolerance = 3e-2f; // float16 sums differ by their order
 
-    /// <summary>Runs the graph; returns a note for people when its sequences run one at a time, else null.</summary>
+    /// <summary>Runs the graph; returns the summary with the shapes that were seen, and a note for people when its sequences run one at a time, else null.</summary>
     /// <exception cref="ModelLoadException">The graph cannot run what the tokenizer gives.</exception>
-    public static string? Run(GraphSession session, GraphSummary summary, Tokenizer tokenizer, int maxTokens)
+    public static (GraphSummary Summary, string? Note) Run(GraphSession session, GraphSummary summary, Tokenizer tokenizer, int maxTokens)
     {
         SequenceRow[] rows = [Row(Short), Row(Long)];
         return Run(session, summary, rows);
@@ -33,7 +35,7 @@ internal static class WarmUp
     }
 
     /// <summary>Runs two rows alone and together and compares.</summary>
-    internal static string? Run(GraphSession session, GraphSummary summary, IReadOnlyList<SequenceRow> rows)
+    internal static (GraphSummary Summary, string? Note) Run(GraphSession session, GraphSummary summary, IReadOnlyList<SequenceRow> rows)
     {
         if (session.Rules.EqualLengthsOnly)
         {
@@ -55,6 +57,12 @@ internal static class WarmUp
                 : $"{file}: the first run failed: {session.Explain(e)}. Export the model again.", e);
         }
 
+        return (WithShapes(summary, rows, alone), Note(session, summary, rows, outputs, alone));
+    }
+
+    private static string? Note(
+        GraphSession session, GraphSummary summary, IReadOnlyList<SequenceRow> rows, IReadOnlyList<string> outputs, List<Dictionary<string, (float[] Data, int[] Shape)>> alone)
+    {
         if (session.Rules.MaxSequences == 1)
         {
             return summary.QuantizesActivations
@@ -81,6 +89,34 @@ internal static class WarmUp
         {
             session.RunAlone();
             return $"The graph refuses a batch ({session.Explain(e)}): sequences run one at a time.";
+        }
+    }
+
+    /// <summary>
+    /// Puts the number of axes that was seen where the file says none, and a size where the file says none and both runs had the same. A size equal to the length
+    /// of the input stays open.
+    /// </summary>
+    private static GraphSummary WithShapes(GraphSummary summary, IReadOnlyList<SequenceRow> rows, List<Dictionary<string, (float[] Data, int[] Shape)>> alone)
+    {
+        return summary with { Outputs = [.. summary.Outputs.Select(o => alone[0].TryGetValue(o.Name, out var first) ? o with { Shape = Seen(o.Shape, first.Shape, alone[1][o.Name].Shape) } : o)] };
+
+        IReadOnlyList<string>? Seen(IReadOnlyList<string>? declared, int[] first, int[] second)
+        {
+            if (first.Length != second.Length || (declared is not null && declared.Count != first.Length + 1))
+            {
+                return declared;
+            }
+
+            string[] shape = [declared?[0] ?? "?", .. first.Select((size, axis) => declared?[axis + 1] ?? "?")];
+            for (var axis = 0; axis < first.Length; axis++)
+            {
+                if (!int.TryParse(shape[axis + 1], out _) && first[axis] == second[axis] && first[axis] != rows[0].InputIds.Length)
+                {
+                    shape[axis + 1] = first[axis].ToString(CultureInfo.InvariantCulture);
+                }
+            }
+
+            return shape;
         }
     }
 

@@ -10,6 +10,8 @@ internal static class SentenceReader
 
     private static readonly HashSet<string> Activations = ["Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU"];
 
+    private static readonly string[] TransformerFiles = ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"];
+
     private static readonly (string Flag, string Name, PoolingMode Mode, bool Default)[] Poolings =
     [
         ("pooling_mode_cls_token", "cls", PoolingMode.Cls, false),
@@ -80,7 +82,7 @@ internal static class SentenceReader
 
         RequireMatchingSizes(modules);
         var settings = JsonFile.ReadObject(folder, "config_sentence_transformers.json");
-        var bert = (transformer.Length > 0 ? JsonFile.ReadObject(folder, $"{transformer}/sentence_bert_config.json") : null) ?? JsonFile.ReadObject(folder, "sentence_bert_config.json");
+        var bert = (transformer.Length > 0 ? Transformer(folder, transformer + "/") : null) ?? Transformer(folder, "");
         var prompts = Prompts(settings);
         var prompt = settings is { } s ? ConfigReader.Text(s, "default_prompt_name") : null;
         if (prompt is not null && !prompts.ContainsKey(prompt))
@@ -155,7 +157,7 @@ internal static class SentenceReader
 
     private static PoolingMode Mode(JsonElement name, string file)
     {
-        var text = name.ValueKind == JsonValueKind.String ? name.GetString()! : name.GetRawText();
+        var text = name.ValueKind == JsonValueKind.String ? name.GetString()!.ToLowerInvariant() : name.GetRawText();
         foreach (var pooling in Poolings)
         {
             if (text == pooling.Name || (pooling.Mode == PoolingMode.MeanSqrtLen && text == "mean_sqrt_len"))
@@ -273,6 +275,9 @@ internal static class SentenceReader
         return prompts;
     }
 
+    /// <summary>The transformer's own file, which older folders name after their family.</summary>
+    private static JsonElement? Transformer(string folder, string path) => TransformerFiles.Select(family => JsonFile.ReadObject(folder, $"{path}sentence_{family}_config.json")).FirstOrDefault(file => file is not null);
+
     private static int? Length(JsonElement? bert) =>
         bert is { } b && b.TryGetProperty("max_seq_length", out var length) && length.ValueKind == JsonValueKind.Number && length.TryGetInt32(out var tokens) && tokens > 0 ? tokens : null;
 
@@ -281,6 +286,7 @@ internal static class SentenceReader
         {
             "cosine" or "dot" or "euclidean" or "manhattan" => name,
             "dot_score" => "dot",
+            "cos_sim" => "cosine",
             _ => throw new ModelLoadException($"config_sentence_transformers.json: $.similarity_fn_name is '{name}'; cosine, dot, euclidean and manhattan are supported."),
         }
         : null;

@@ -62,7 +62,9 @@ internal sealed record Head(HeadKind Kind, string Output, string? EndOutput = nu
         var named = model.Manifest.Config.Architectures
             .SelectMany(name => Suffixes.Where(s => name.EndsWith(s.Suffix, StringComparison.Ordinal)).Take(1))
             .ToList();
-        return named.Count == 0 ? ByOutputs(model) : named[0].Kind is { } kind ? ByName(model, kind) ?? ByOutputs(model) : null;
+        return named.Count == 0 ? ByOutputs(model)
+            : named[0].Kind is not { } kind || (kind == HeadKind.MaskedLanguageModel && model.Tokenizer.Named.Mask is null) ? null
+            : ByName(model, kind) ?? ByOutputs(model);
     }
 
     /// <summary>Number of labels where the files say it, else null.</summary>
@@ -81,10 +83,18 @@ internal sealed record Head(HeadKind Kind, string Output, string? EndOutput = nu
     private static Head? ByName(Model model, HeadKind kind) => kind switch
     {
         HeadKind.QuestionAnswering => Spans(model, named: true),
-        HeadKind.SequenceClassification => Logits(model, 2, named: true) is { } output ? new Head(kind, output.Name) : null,
-        HeadKind.MaskedLanguageModel when model.Tokenizer.Named.Mask is null => null,
-        _ => Logits(model, 3, named: true) is { } output ? new Head(kind, output.Name) : null,
+        HeadKind.SequenceClassification => Logits(model, 2, static _ => true) is { } output ? new Head(kind, output.Name) : null,
+        _ when Logits(model, 3, static _ => true) is { } output => new Head(kind, output.Name),
+        HeadKind.CausalLanguageModel when Logits(model, 2, static _ => true) is { } output && IsVocabulary(model, output.FixedSize(1)) => new Head(kind, output.Name),
+        _ => null,
     };
+
+    /// <summary>Whether an axis is the vocabulary: as long as the config says, or near the tokenizer's (heads are often padded), which no list of labels is.</summary>
+    private static bool IsVocabulary(Model model, int? size) =>
+        size is { } length && (length == model.Manifest.Config.VocabularySize || 2L * length > model.Tokenizer.VocabularySize);
+
+    // An output of any name has as many values as the config has labels.
+    private static bool IsLabels(Model model, int? size) => size is > 0 && size == model.Manifest.Config.Labels.Count;
 
     private static Head? ByOutputs(Model model)
     {
@@ -93,35 +103,41 @@ internal sealed record Head(HeadKind Kind, string Output, string? EndOutput = nu
             return spans;
         }
 
-        // [batch, labels]; a second axis as long as the input is something else (one number a token).
-        if (Logits(model, 2, named: false) is { Shape: { } shape } sequence && !model.Graph.Inputs.Any(i => i.Shape?.Count == 2 && i.Shape[1] == shape[1]))
-        {
-            return new Head(HeadKind.SequenceClassification, sequence.Name);
-        }
-
-        if (Logits(model, 3, named: false) is not { } tokens)
-        {
-            return null;
-        }
-
+        // A language model may have a second head beside its own (whether two sentences follow each other).
         var config = model.Manifest.Config;
-        var size = tokens.FixedSize(2);
-        var caches = model.Graph.Inputs.Any(i => i.Name.StartsWith("past", StringComparison.Ordinal));
-        return size == (config.VocabularySize ?? model.Tokenizer.VocabularySize) || (size is null && config.Labels.Count == 0) || caches
-            ? new Head(model.Tokenizer.Named.Mask is null || caches ? HeadKind.CausalLanguageModel : HeadKind.MaskedLanguageModel, tokens.Name)
+        var tokens = Logits(model, 3, o => o.FixedSize(2) is var width && width != config.HiddenSize && (IsLabels(model, width) || width == config.VocabularySize));
+        if (tokens is not null && IsVocabulary(model, tokens.FixedSize(2)))
+        {
+            return LanguageModel(model, tokens);
+        }
+
+        // [batch, labels]; a second axis as long as the input is something else (one number a token).
+        if (Logits(model, 2, o => IsLabels(model, o.FixedSize(1))) is { Shape: { } shape } sequence && !IsPerToken(model, shape[1]))
+        {
+            return new Head(IsVocabulary(model, sequence.FixedSize(1)) ? HeadKind.CausalLanguageModel : HeadKind.SequenceClassification, sequence.Name);
+        }
+
+        return tokens is null ? null
+            : tokens.FixedSize(2) is null && config.Labels.Count == 0 ? LanguageModel(model, tokens)
             : new Head(HeadKind.TokenClassification, tokens.Name);
     }
 
+    private static Head LanguageModel(Model model, GraphTensor logits) => new(
+        model.Tokenizer.Named.Mask is null || model.Graph.Inputs.Any(i => i.Name.StartsWith("past", StringComparison.Ordinal)) || model.Graph.Attention.Any(tap => tap.Kind == AttentionKind.Decoder)
+            ? HeadKind.CausalLanguageModel
+            : HeadKind.MaskedLanguageModel,
+        logits.Name);
+
     /// <summary>
-    /// The output that holds logits of that rank (a shape that the graph does not say fits any). When the config names the head,
-    /// an exporter's own name (<c>output_0</c>) will do as long as it is not one of the body's.
+    /// The output that holds logits of that rank (a shape that the graph does not say fits any). An exporter's own name (<c>output_0</c>) will do where
+    /// <paramref name="unnamed"/> says so, as long as it is not one of the body's: when the config names the head, or when the size is that of the labels.
     /// </summary>
-    private static GraphTensor? Logits(Model model, int rank, bool named)
+    private static GraphTensor? Logits(Model model, int rank, Func<GraphTensor, bool> unnamed)
     {
         var fitting = model.Graph.Outputs.Where(o => o.Shape is null || o.Shape.Count == rank).ToList();
         return fitting.Find(o => o.Name == "logits")
             ?? fitting.Find(o => o.Name.EndsWith("logits", StringComparison.Ordinal) && !IsSpan(o.Name))
-            ?? (named ? fitting.Find(o => !Bodies.Any(body => o.Name.Contains(body, StringComparison.OrdinalIgnoreCase)) && !IsSpan(o.Name)) : null);
+            ?? fitting.Find(o => !Bodies.Any(body => o.Name.Contains(body, StringComparison.OrdinalIgnoreCase)) && !IsSpan(o.Name) && unnamed(o));
     }
 
     private static Head? Spans(Model model, bool named)
@@ -133,9 +149,13 @@ internal sealed record Head(HeadKind Kind, string Output, string? EndOutput = nu
         {
             (not null, not null) => new Head(HeadKind.QuestionAnswering, start, end),
             _ when named && flat.Count >= 2 => new Head(HeadKind.QuestionAnswering, flat[0], flat[1]),
+            // Nothing else gives two numbers for each token and nothing more.
+            _ when flat.Count == 2 && model.Graph.Outputs.Count == 2 && model.Graph.Outputs.All(o => o.Shape is { } shape && IsPerToken(model, shape[1])) => new Head(HeadKind.QuestionAnswering, flat[0], flat[1]),
             _ => null,
         };
     }
+
+    private static bool IsPerToken(Model model, string axis) => axis != "?" && model.Graph.Inputs.Any(i => i.Shape?.Count == 2 && i.Shape[1] == axis);
 
     private static bool IsSpan(string name) => name.StartsWith("start", StringComparison.Ordinal) || name.StartsWith("end", StringComparison.Ordinal);
 }

@@ -26,7 +26,7 @@ internal static class Parameter
         {
             throw InferenceException.Unprocessable(
                 field,
-                $"{field} is {value} for {places} places: an answer lists at most {MostListed} candidates in all. Send a {field} of at most {Math.Max(1, MostListed / places)}, or fewer inputs.");
+                $"{field} is {value} for {places} place{(places == 1 ? "" : "s")}: an answer lists at most {MostListed} candidates in all. Send a {field} of at most {Math.Max(1, MostListed / places)}, or fewer inputs.");
         }
     }
 }

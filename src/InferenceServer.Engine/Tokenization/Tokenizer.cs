@@ -37,7 +37,7 @@ public sealed class Tokenizer
         token = IdToToken;
         spaces = postProcessor is { TrimsOffsets: true } ? new SpaceCounts(token) : null;
         target = parts.Target is null ? null : new Tokenizer(parts.Target, config);
-        Named = config.Resolve(TokenToId);
+        Named = config.Resolve(TokenToId, added.SpecialIds);
         ModelMaxLength = config.ModelMaxLength;
         TruncationSide = config.TruncationSide;
         PaddingSide = config.PaddingSide;

@@ -6,6 +6,18 @@ namespace InferenceServer.Engine.Tokenization;
 /// <summary>tokenizer_config.json and special_tokens_map.json: what stands beside tokenizer.json. All of it is optional.</summary>
 internal sealed class TokenizerConfig
 {
+    // What BERT's, RoBERTa's, T5's and GPT-2's tokenizers of transformers take when no file says otherwise. <s> and </s> stand for cls and sep beside a mask only.
+    private static readonly (string Role, string[] Texts)[] UsualTexts =
+    [
+        ("mask_token", ["[MASK]", "<mask>"]),
+        ("cls_token", ["[CLS]", "<s>"]),
+        ("sep_token", ["[SEP]", "</s>"]),
+        ("pad_token", ["[PAD]", "<pad>"]),
+        ("unk_token", ["[UNK]", "<unk>", "<|endoftext|>"]),
+        ("bos_token", ["<s>", "<|endoftext|>"]),
+        ("eos_token", ["</s>", "<|endoftext|>"]),
+    ];
+
     private readonly Dictionary<string, string> named = new(StringComparer.Ordinal);
 
     /// <summary>Reads the two files of a folder, where they are.</summary>
@@ -47,9 +59,23 @@ internal sealed class TokenizerConfig
     /// <summary><c>padding_side</c>.</summary>
     public Side PaddingSide { get; }
 
-    /// <summary>The named tokens with their ids.</summary>
-    public NamedTokens Resolve(Func<string, int?> id)
+    /// <summary>
+    /// The named tokens with their ids. Older folders name none at all, since the reference's tokenizer classes have them as defaults: there a special token of the
+    /// vocabulary has the role that its usual text says.
+    /// </summary>
+    public NamedTokens Resolve(Func<string, int?> id, IReadOnlySet<int> special)
     {
+        if (named.Count == 0)
+        {
+            foreach (var (role, texts) in UsualTexts)
+            {
+                if (texts.FirstOrDefault(text => id(text) is { } found && special.Contains(found)) is { } usual && (role is not ("cls_token" or "sep_token") || usual[0] == '[' || named.ContainsKey("mask_token")))
+                {
+                    named[role] = usual;
+                }
+            }
+        }
+
         return new NamedTokens(Find("bos_token"), Find("eos_token"), Find("unk_token"), Find("sep_token"), Find("pad_token"), Find("cls_token"), Find("mask_token"));
 
         NamedToken? Find(string name) => named.TryGetValue(name, out var text) && id(text) is { } found ? new NamedToken(text, found) : null;

@@ -18,6 +18,7 @@ public sealed class SentencePipelineTests
     [InlineData("""{"pooling_mode_mean_tokens": false, "pooling_mode_lasttoken": true}""", "LastToken")]
     [InlineData("""{"pooling_mode_mean_tokens": false, "pooling_mode_mean_sqrt_len_tokens": true}""", "MeanSqrtLen")]
     [InlineData("""{"pooling_mode": "lasttoken"}""", "LastToken")]
+    [InlineData("""{"embedding_dimension": 8, "pooling_mode": "CLS", "include_prompt": true}""", "Cls")]
     [InlineData("""{"pooling_mode": "mean_sqrt_len_tokens"}""", "MeanSqrtLen")]
     [InlineData("""{"pooling_mode": ["mean", "cls"]}""", "Cls,Mean")]
     [InlineData("""{"word_embedding_dimension": 8}""", "Mean")]
@@ -29,6 +30,19 @@ public sealed class SentencePipelineTests
 
         Assert.Equal(modes, string.Join(',', Assert.IsType<PoolingModule>(Assert.Single(sentence.Modules)).Modes));
         Assert.Equal("1_Pooling/config.json", sentence.Source);
+    }
+
+    [Theory]
+    [InlineData("sentence_bert_config.json")]
+    [InlineData("sentence_roberta_config.json")]
+    [InlineData("sentence_xlm-roberta_config.json")]
+    public void The_transformers_file_may_be_named_after_its_family(string file)
+    {
+        using var folder = new Folder(("config.json", "{}"), ("model.onnx", "x"), ("modules.json", $"[{Transformer}]"), (file, """{"max_seq_length": 16, "do_lower_case": true}"""));
+
+        var sentence = ModelManifest.Read(folder.Path).Sentence!;
+
+        Assert.Equal((16, true), (sentence.MaxSequenceLength, sentence.DoLowerCase));
     }
 
     [Fact]

@@ -121,7 +121,7 @@ public sealed class InputBindingTests
         // y = ids - mean of all ids of the batch, padding included.
         using var session = Ids().Input("attention_mask", TinyGraph.Int64, "batch", "sequence").Node("Cast", ["input_ids"], "ids", ("to", TinyGraph.Float))
             .Node("ReduceMean", ["ids"], "mean", ("keepdims", 0)).Node("Sub", ["ids", "mean"], "y").Output("y", TinyGraph.Float, "batch", "sequence").Load();
-        var note = WarmUp.Run(session, new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [] }, [Short, Long]);
+        var (_, note) = WarmUp.Run(session, new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [] }, [Short, Long]);
         Assert.Contains("one at a time", note, StringComparison.Ordinal);
         Assert.Equal(1, session.Rules.MaxSequences);
     }
@@ -132,9 +132,31 @@ public sealed class InputBindingTests
         // ids [batch, sequence] x ids [batch, sequence] multiply as matrices only when the batch and the sequence agree, here 1 x 1.
         using var session = Ids().Input("attention_mask", TinyGraph.Int64, "batch", "sequence").Node("Cast", ["input_ids"], "ids", ("to", TinyGraph.Float))
             .Node("MatMul", ["ids", "ids"], "y").Output("y", TinyGraph.Float, "batch", "sequence").Load();
-        var note = WarmUp.Run(session, new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [] }, [Short, new SequenceRow([9], null)]);
+        var (_, note) = WarmUp.Run(session, new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [] }, [Short, new SequenceRow([9], null)]);
         Assert.Contains("one at a time", note, StringComparison.Ordinal);
         Assert.Equal(1, session.Rules.MaxSequences);
+    }
+
+    [Fact]
+    public void The_first_runs_show_the_shapes_that_the_file_leaves_open()
+    {
+        using var session = Ids().Node("Cast", ["input_ids"], "ids", ("to", TinyGraph.Float))
+            .Output("ids", TinyGraph.Float, "a", "b").Load();
+        var summary = new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [new GraphTensor("ids", ElementType.Float, null)], Attention = [] };
+        var shape = WarmUp.Run(session, summary, [Long, Long]).Summary.Outputs[0].Shape;
+        Assert.Equal(["?", "?"], shape); // as long as the input: not a size
+    }
+
+    [Fact]
+    public void A_size_that_does_not_follow_the_input_is_known_after_the_first_runs()
+    {
+        using var session = Ids().Node("Cast", ["input_ids"], "ids", ("to", TinyGraph.Float)).Node("ReduceSum", ["ids"], "sum", ("keepdims", 1)).Output("sum", TinyGraph.Float, "a", "b").Load();
+        var outputs = (IReadOnlyList<string>?[])[null, ["batch", "labels"]];
+        foreach (var declared in outputs)
+        {
+            var summary = new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [new GraphTensor("sum", ElementType.Float, declared)], Attention = [] };
+            Assert.Equal(1, WarmUp.Run(session, summary, [Long, Short]).Summary.Outputs[0].FixedSize(1));
+        }
     }
 
     private static TinyGraph Ids() => new TinyGraph().Input("input_ids", TinyGraph.Int64, "batch", "sequence");

@@ -52,8 +52,9 @@ internal sealed class EmbeddingInput
 
         if (prompts is null || !prompts.TryGetValue(name, out var prompt))
         {
-            var known = prompts is { Count: > 0 } ? $"it has {string.Join(", ", prompts.Keys)}" : "it has none";
-            throw InferenceException.Unprocessable("prompt_name", $"The model {model.Manifest.Id} has no prompt '{name}': {known}. Use one of those, or leave prompt_name out.");
+            throw InferenceException.Unprocessable("prompt_name", prompts is { Count: > 0 }
+                ? $"prompt_name is '{name}', and the model {model.Manifest.Id} has the prompts {string.Join(", ", prompts.Keys)}. Use one of those, or leave prompt_name out."
+                : $"prompt_name is '{name}', and the model {model.Manifest.Id} has no prompts. Leave prompt_name out.");
         }
 
         return prompt;
@@ -74,6 +75,12 @@ internal sealed class EmbeddingInput
     /// <summary>Checks, cleans and tokenises an input.</summary>
     public static EmbeddingInput Prepare(Model model, EmbeddingsRequest request, TextInput input, string prompt, int skip, RequestContext context, string? remedy = "set truncate or split to true")
     {
+        if (remedy is not null && (input.Pair is not null || request.Level == EmbeddingLevel.Token))
+        {
+            remedy = "set truncate to true"; // neither can be split
+        }
+
+
         var direction = request.TruncationDirection ?? model.Tokenizer.TruncationSide;
         if (input.Ids is { } ids)
         {

@@ -34,13 +34,38 @@ internal sealed record EmbeddingPlan(
             return named;
         }
 
-        var hidden = model.Manifest.Config.HiddenSize;
-        var candidates = graph.Outputs.Where(output => output.Shape?.Count == 3 && hidden is not null && output.FixedSize(2) == hidden && output.Name != "logits").ToList();
-        return candidates.Count == 1 ? candidates[0] : null;
+        return Only(model, 3);
     }
 
-    /// <summary>The output that holds a vector for the whole input <c>[batch, D]</c>. Null when there is none.</summary>
-    public static GraphTensor? SentenceVector(Model model) => model.Graph.Output("sentence_embedding") ?? model.Graph.Output("pooler_output");
+    /// <summary>
+    /// The output that holds a vector for the whole input <c>[batch, D]</c>: <c>sentence_embedding</c>, <c>pooler_output</c>, or the only one of rank 2. Null when
+    /// there is none.
+    /// </summary>
+    public static GraphTensor? SentenceVector(Model model) => model.Graph.Output("sentence_embedding") ?? model.Graph.Output("pooler_output") ?? Only(model, 2);
+
+    /// <summary>
+    /// Whether the model makes sentence vectors. The states of an encoder that was trained with a decoder are none, unless the folder says how to pool them.
+    /// </summary>
+    public static bool IsPossible(Model model) =>
+        (!model.Manifest.Files.IsEncoderDecoder || model.Manifest.Sentence is not null) && (TokenStates(model) ?? SentenceVector(model)) is not null;
+
+    /// <summary>Why the model makes none, where that is known.</summary>
+    public static string? WhyNot(Model model) => model.Manifest.Files.IsEncoderDecoder && model.Manifest.Sentence is null
+        ? "it is an encoder-decoder, and its folder does not say how its states become a vector: that needs modules.json and 1_Pooling/config.json"
+        : null;
+
+    /// <summary>The only output of that rank whose last axis has the hidden size (any size that is known, where the config names none), the head's and the encoder's own left aside.</summary>
+    private static GraphTensor? Only(Model model, int rank)
+    {
+        var hidden = model.Manifest.Config.HiddenSize;
+        var head = Head.Of(model);
+        var candidates = model.Graph.Outputs
+            .Where(output => output.Shape?.Count == rank && output.FixedSize(rank - 1) is { } size && (size == hidden || (rank == 2 && head is null) || (hidden is null && head is null)))
+            .Where(output => output.Name != head?.Output && output.Name != head?.EndOutput && !output.Name.EndsWith("logits", StringComparison.Ordinal)
+                && !output.Name.StartsWith("encoder", StringComparison.Ordinal) && !output.Name.StartsWith("present", StringComparison.Ordinal))
+            .ToList();
+        return candidates.Count == 1 ? candidates[0] : null;
+    }
 
     /// <summary>What the model makes a sentence vector from, with the request's overrides.</summary>
     public static EmbeddingPlan Of(Model model, string? pooling, bool? normalize)
@@ -64,9 +89,9 @@ internal sealed record EmbeddingPlan(
         var source = modes is not null ? "request" : module is not null ? pipeline!.Source : "default";
         var rest = pipeline?.Modules.Where(next => next is not PoolingModule).ToList() ?? [];
         var unit = normalize ?? rest.LastOrDefault() is NormalizeModule;
-        if (normalize == false)
+        while (normalize == false && rest is [.., NormalizeModule])
         {
-            rest.RemoveAll(next => next is NormalizeModule);
+            rest.RemoveAt(rest.Count - 1); // one in the middle belongs to the model
         }
 
         var size = rest.OfType<DenseModule>().LastOrDefault()?.OutFeatures ?? (states.FixedSize(2) ?? model.Manifest.Config.HiddenSize) * chosen.Length;

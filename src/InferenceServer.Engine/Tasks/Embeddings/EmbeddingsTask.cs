@@ -20,11 +20,17 @@ public sealed class EmbeddingsTask : ITask
     public string Name => "embeddings";
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => (EmbeddingPlan.TokenStates(model) ?? EmbeddingPlan.SentenceVector(model)) is not null;
+    public bool Supports(Model model) => EmbeddingPlan.IsPossible(model);
+
+    /// <inheritdoc/>
+    public string? WhyNot(Model model) => EmbeddingPlan.WhyNot(model);
 
     /// <summary>Makes the vectors, in the order of the inputs.</summary>
     /// <exception cref="InferenceException">An option or an input cannot be served, or the queue refused.</exception>
-    public async Task<EmbeddingsResult> RunAsync(Model model, EmbeddingsRequest request, RequestContext context)
+    public Task<EmbeddingsResult> RunAsync(Model model, EmbeddingsRequest request, RequestContext context) => RunAsync(model, request, context, "set truncate or split to true");
+
+    /// <summary>Makes the vectors for another task, whose clients have another <paramref name="remedy"/> for texts that are too long, or none.</summary>
+    internal static async Task<EmbeddingsResult> RunAsync(Model model, EmbeddingsRequest request, RequestContext context, string? remedy)
     {
         Validate(model, request);
         if (request.Level == EmbeddingLevel.Token)
@@ -36,7 +42,7 @@ public sealed class EmbeddingsTask : ITask
         CheckDimensions(request.Dimensions, plan.Size);
         var prompt = EmbeddingInput.PromptOf(model, request);
         var skip = plan.IncludePrompt ? 0 : EmbeddingInput.PromptTokens(model, prompt);
-        var inputs = request.Inputs.Select(input => EmbeddingInput.Prepare(model, request, input, prompt, skip, context)).ToArray();
+        var inputs = request.Inputs.Select(input => EmbeddingInput.Prepare(model, request, input, prompt, skip, context, remedy)).ToArray();
         var vectors = await Task.WhenAll(inputs.Select(input => VectorOf(model, plan, input, request.Dimensions, context)));
 
         var items = new EmbeddingItem[inputs.Length];
@@ -180,7 +186,7 @@ public sealed class EmbeddingsTask : ITask
     {
         if (dimensions is { } asked && (asked < 1 || asked > (size ?? int.MaxValue)))
         {
-            throw InferenceException.Unprocessable("dimensions", $"dimensions is {asked}; it goes from 1 to {(size is null ? "the model's own number" : size)}. Lower it or leave it out.");
+            throw InferenceException.Unprocessable("dimensions", $"dimensions is {asked}; it goes from 1 to {(size is null ? "the model's own number" : size)}. Send such a value, or leave it out.");
         }
     }
 }

@@ -36,8 +36,8 @@ public sealed class NextTokenTask : IPredictionTask
 
     private static (int Id, double Logprob)[] Read(OutputRow logits, int length, int count)
     {
-        // Some exports give the last position alone.
-        var row = logits.At(Math.Min(length, logits.Shape[0]) - 1);
+        // Some exports give the last position alone, with or without an axis for it.
+        var row = logits.Shape.Length == 1 ? logits.Data : logits.At(Math.Min(length, logits.Shape[0]) - 1);
         var norm = Logits.LogSumExp(row);
         var ids = Logits.Top(row, count);
         var best = new (int, double)[ids.Length];

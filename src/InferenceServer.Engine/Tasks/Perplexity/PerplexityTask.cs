@@ -38,7 +38,7 @@ public sealed class PerplexityTask : IPredictionTask
     /// <summary>Log-probability of each token from the second on.</summary>
     private static double[] Read(OutputRow logits, int[] ids)
     {
-        if (logits.Shape[0] < ids.Length)
+        if (logits.Shape.Length == 1 || logits.Shape[0] < ids.Length)
         {
             throw InferenceException.Unprocessable("task", "The task perplexity needs the logits of every position, and this model's graph gives the last one alone. Use next-token, or another export of the model.");
         }

@@ -17,7 +17,10 @@ public sealed class RerankTask : ITask
     public string Name => "rerank";
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => IsCrossEncoder(model) || (!model.Manifest.Files.IsEncoderDecoder && new EmbeddingsTask().Supports(model));
+    public bool Supports(Model model) => IsCrossEncoder(model) || EmbeddingPlan.IsPossible(model);
+
+    /// <inheritdoc/>
+    public string? WhyNot(Model model) => EmbeddingPlan.WhyNot(model) ?? "it needs a sequence-classification head of one logit, or sentence vectors";
 
     /// <summary>Scores every document.</summary>
     /// <exception cref="InferenceException">A parameter or a document cannot be served; or the queue refused.</exception>
@@ -66,19 +69,20 @@ public sealed class RerankTask : ITask
 
     private static async Task<double[]> CompareAsync(Model model, RerankRequest request, RequestContext context)
     {
-        var embeddings = new EmbeddingsTask();
-        var query = embeddings.RunAsync(
+        var query = EmbeddingsTask.RunAsync(
             model,
             new EmbeddingsRequest { Inputs = [TextInput.Of(request.Query) with { Field = "query" }], PromptName = Prompt(model, "query") },
-            context);
-        var documents = embeddings.RunAsync(
+            context,
+            remedy: null);
+        var documents = EmbeddingsTask.RunAsync(
             model,
             new EmbeddingsRequest
             {
                 Inputs = [.. request.Documents.Select((document, i) => TextInput.Of(document, index: i) with { Field = $"documents[{i}]" })],
                 PromptName = Prompt(model, "document", "passage", "corpus"),
             },
-            context);
+            context,
+            remedy: null);
         await Task.WhenAll(query, documents).ConfigureAwait(false);
 
         var function = model.Manifest.Sentence?.Similarity ?? "cosine";

@@ -17,7 +17,10 @@ public sealed class SimilarityTask : ITask
     public string Name => "similarity";
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => (EmbeddingPlan.TokenStates(model) ?? EmbeddingPlan.SentenceVector(model)) is not null;
+    public bool Supports(Model model) => EmbeddingPlan.IsPossible(model);
+
+    /// <inheritdoc/>
+    public string? WhyNot(Model model) => EmbeddingPlan.WhyNot(model);
 
     /// <summary>Compares the source with every sentence.</summary>
     /// <exception cref="InferenceException">A text cannot be served, the model cannot explain its scores, or the queue refused.</exception>

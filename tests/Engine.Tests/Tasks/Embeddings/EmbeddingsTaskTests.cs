@@ -35,6 +35,29 @@ public class EmbeddingsTaskTests
     }
 
     [Fact]
+    public async Task Normalize_in_the_middle_is_the_models_own_and_stays()
+    {
+        var pipeline = TinyModel.Pipeline(new PoolingModule([PoolingMode.Cls]), new NormalizeModule(), new DenseModule(3, 1, [1, 0, 0], null, "Identity"));
+        foreach (var normalize in (bool?[])[null, false])
+        {
+            var result = await Run(TinyModel.Create(pipeline), new() { Inputs = [TextInput.Of("the cats")], Normalize = normalize }); // (2, 0, 1) / sqrt 5
+            Assert.Equal(2 / MathF.Sqrt(5), result.Items[0].Embedding!.ToFloats()[0], 1e-6f);
+        }
+    }
+
+    [Fact]
+    public void The_output_that_holds_vectors_is_found_by_its_shape_where_its_name_says_nothing()
+    {
+        var model = TinyModel.Create();
+        Assert.Equal("output_0", EmbeddingPlan.TokenStates(With(new GraphTensor("output_0", ElementType.Float, ["b", "s", "3"]), new GraphTensor("logits", ElementType.Float, ["b", "s", "12"])))?.Name);
+        Assert.Null(EmbeddingPlan.TokenStates(With(new GraphTensor("encoder_last_hidden_state", ElementType.Float, ["b", "s", "3"]))));
+        Assert.Equal("text_embeds", EmbeddingPlan.SentenceVector(With(new GraphTensor("text_embeds", ElementType.Float, ["b", "5"])))?.Name);
+        Assert.Null(EmbeddingPlan.SentenceVector(With(new GraphTensor("logits", ElementType.Float, ["b", "5"]))));
+
+        Model With(params GraphTensor[] outputs) => model with { Graph = model.Graph with { Outputs = outputs } };
+    }
+
+    [Fact]
     public async Task Dimensions_are_cut_before_the_vector_is_normalised()
     {
         var result = await Run(TinyModel.Create(), new() { Inputs = [TextInput.OfIds([3, 3])], Pooling = "lasttoken", Dimensions = 2, Normalize = true });
@@ -117,7 +140,7 @@ public class EmbeddingsTaskTests
             (new() { Inputs = cat, Dimensions = 0 }, "dimensions", "1 to 3"),
             (new() { Inputs = cat, Dimensions = 4 }, "dimensions", "1 to 3"),
             (new() { Inputs = cat, Dimensions = 4, Level = EmbeddingLevel.Token }, "dimensions", "1 to 3"),
-            (new() { Inputs = cat, PromptName = "passage" }, "prompt_name", "it has query"),
+            (new() { Inputs = cat, PromptName = "passage" }, "prompt_name", "has the prompts query"),
             (new() { Inputs = [TextInput.OfIds([5])], PromptName = "query" }, "prompt_name", "token ids"),
             (new() { Inputs = cat, Truncate = true, Split = true }, "split", "exclude"),
             (new() { Inputs = cat, TruncationDirection = Side.Left }, "truncation_direction", "truncate"),
