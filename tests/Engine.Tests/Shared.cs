@@ -27,6 +27,15 @@ public static class Shared
         return Root!;
     }
 
+    /// <summary>A models directory that holds one folder, by a link; it goes when the tests end (a model reads its file's hash only when asked).</summary>
+    public static string DirectoryOf(string folder)
+    {
+        var directory = Directory.CreateTempSubdirectory("one-model-");
+        Directory.CreateSymbolicLink(Path.Combine(directory.FullName, Path.GetFileName(folder)), folder);
+        AppDomain.CurrentDomain.ProcessExit += (_, _) => directory.Delete(recursive: true);
+        return directory.FullName;
+    }
+
     private static string? Find()
     {
         if (Environment.GetEnvironmentVariable("INFERENCE_SHARED") is { Length: > 0 } named)

@@ -42,9 +42,7 @@ public sealed class ZooModels : IAsyncLifetime
     /// <summary>Loads one folder with another file than its default.</summary>
     public static async Task<ModelLoader> LoadVariant(string folder, string file)
     {
-        var directory = Directory.CreateTempSubdirectory("variant");
-        Directory.CreateSymbolicLink(Path.Combine(directory.FullName, folder), Path.Combine(Shared.Zoo, folder));
-        var loader = new ModelLoader(Options(directory.FullName) with { Files = new Dictionary<string, string> { [folder] = file } }, new ModelCatalog());
+        var loader = new ModelLoader(Options(Shared.DirectoryOf(Path.Combine(Shared.Zoo, folder))) with { Files = new Dictionary<string, string> { [folder] = file } }, new ModelCatalog());
         await loader.LoadAsync();
         return loader;
     }
