@@ -11,7 +11,7 @@ public sealed class OpenApiTests(DemoServer demo)
     {
         [401] = "no credentials are configured by default",
         [409] = "FailedFolderTests: a folder that could not be loaded",
-        [429] = "the queue's own tests: it is full only under a load that no single test machine can promise",
+        [429] = "OverloadTests, on a server with a small queue",
         [500] = "a defect; there is none to provoke",
         [503] = "FailedFolderTests, ShutdownTests: no model is ready, or the server is ending",
         [504] = "DeadlineTests: a deadline of no length",
