@@ -44,7 +44,8 @@ internal sealed class AddedVocabulary
 
         var plainTokens = new List<(string, int, AddedToken)>();
         var normalizedTokens = new List<(string, int, AddedToken)>();
-        foreach (var (id, token) in tokens)
+        // Of tokens that read the same once they are normalised, a special one comes first, then the first of the list.
+        foreach (var (id, token) in tokens.OrderBy(t => special.Contains(t.Value.Content) ? 0 : 1))
         {
             if (!token.Normalized)
             {
@@ -90,7 +91,7 @@ internal sealed class AddedVocabulary
         }
 
         var at = 0;
-        var search = 0;
+        var search = new Search();
         while (plain.Next(text, ref search, at, out var start, out var end, out var id))
         {
             Section(text, at, start, normalizer, pieces, ref whole);
@@ -115,6 +116,7 @@ internal sealed class AddedVocabulary
         spare = null;
         section.Reset(text[start..end], start);
         normalizer.Normalize(section);
+        section.Rebase();
         Cut(section, 0, section.Length, normalized, pieces, null);
     }
 
@@ -122,7 +124,7 @@ internal sealed class AddedVocabulary
     {
         var span = text.Text[from..to];
         var at = 0;
-        var search = 0;
+        var search = new Search();
         while (finder.Next(span, ref search, at, out var start, out var end, out var id))
         {
             Between(at, start);
@@ -150,6 +152,15 @@ internal sealed class AddedVocabulary
         }
     }
 
+    // Where a search goes on, and where it may not find the empty text: directly behind the match before.
+    private record struct Search(int At = 0, int Barred = -1)
+    {
+        public Search()
+            : this(0)
+        {
+        }
+    }
+
     /// <summary>Finds tokens in a text, front to back.</summary>
     private sealed class Finder
     {
@@ -157,12 +168,14 @@ internal sealed class AddedVocabulary
         private readonly AddedToken[] tokens;
         private readonly int[] ids;
         private readonly SearchValues<char> first;
+        private readonly int empty; // the first token of which normalisation left nothing: found between all characters; or -1
 
         public Finder(List<(string Text, int Id, AddedToken Token)> entries)
         {
             tokens = entries.Select(static e => e.Token).ToArray();
             ids = entries.Select(static e => e.Id).ToArray();
             trie = new CharTrie(entries.Select(static (e, i) => KeyValuePair.Create(e.Text, i)));
+            empty = entries.FindIndex(static e => e.Text.Length == 0);
             first = SearchValues.Create(entries.Where(static e => e.Text.Length > 0).Select(static e => e.Text[0]).Distinct().ToArray());
             if (entries.Count == 0)
             {
@@ -171,10 +184,10 @@ internal sealed class AddedVocabulary
         }
 
         /// <summary>
-        /// The next match. <paramref name="search"/>: where the search goes on (the end of the match itself: spaces that rstrip swallows
+        /// The next match. <paramref name="search"/>: where the search goes on (behind the match itself: spaces that rstrip swallows
         /// are searched again, as in the reference); <paramref name="taken"/>: end of the match before, its spaces included.
         /// </summary>
-        public bool Next(ReadOnlySpan<char> text, ref int search, int taken, out int start, out int end, out int id)
+        public bool Next(ReadOnlySpan<char> text, ref Search search, int taken, out int start, out int end, out int id)
         {
             start = end = id = 0;
             if (tokens.Length == 0)
@@ -182,15 +195,21 @@ internal sealed class AddedVocabulary
                 return false;
             }
 
-            while (search < text.Length)
+            while (search.At < text.Length || (empty >= 0 && search.At == text.Length && text.Length > 0))
             {
-                var skip = text[search..].IndexOfAny(first);
-                if (skip < 0)
+                start = search.At;
+                if (empty < 0)
                 {
-                    break;
+                    var skip = text[start..].IndexOfAny(first);
+                    if (skip < 0)
+                    {
+                        break;
+                    }
+
+                    start += skip;
                 }
 
-                start = search + skip;
+                var barred = search.Barred;
                 var index = -1;
                 var node = CharTrie.Root;
                 for (var i = start; i < text.Length; i++)
@@ -208,13 +227,20 @@ internal sealed class AddedVocabulary
                     }
                 }
 
-                if (index < 0)
+                search = new Search(start + (start + 1 < text.Length && char.IsSurrogatePair(text[start], text[start + 1]) ? 2 : 1), -1);
+                if (index >= 0)
                 {
-                    search = start + 1;
+                    search = new Search(end, end);
+                }
+                else if (empty >= 0 && start != barred)
+                {
+                    (index, end) = (empty, start);
+                }
+                else
+                {
                     continue;
                 }
 
-                search = end;
                 var token = tokens[index];
                 if (token.SingleWord && (EndsWithWord(text[..start]) || StartsWithWord(text[end..])))
                 {
@@ -223,6 +249,9 @@ internal sealed class AddedVocabulary
 
                 if (token.LStrip)
                 {
+                    // Inside what the match before swallowed nothing is left to take.
+                    start = Math.Max(start, taken);
+                    end = Math.Max(end, start);
                     while (start > taken && char.IsWhiteSpace(text[start - 1]))
                     {
                         start--;
@@ -241,7 +270,7 @@ internal sealed class AddedVocabulary
                 return true;
             }
 
-            search = text.Length;
+            search = new Search(text.Length + 1);
             return false;
         }
 

@@ -73,6 +73,16 @@ internal sealed class NormalizedText
             Grow(ref alignments, count);
             source.alignments.AsSpan(start, count).CopyTo(alignments);
             aligned = true;
+            Rebase();
+        }
+    }
+
+    /// <summary>Lets the text start where its first unit does: what was removed in front of it is no longer part of it. Normalisation ends so.</summary>
+    public void Rebase()
+    {
+        if (aligned && length > 0)
+        {
+            OriginalOffset = alignments[0].Start;
         }
     }
 
@@ -265,8 +275,7 @@ internal sealed class NormalizedText
         {
             if (content.Length > 0)
             {
-                var start = text.length > 0 && text.aligned ? text.alignments[0].Start : text.OriginalOffset;
-                Write(content, index < 1 ? new Alignment(start, start) : text.AlignmentAt(index - 1), -1);
+                Write(content, index < 1 ? new Alignment(text.OriginalOffset, text.OriginalOffset) : text.AlignmentAt(index - 1), -1);
             }
         }
 

@@ -21,7 +21,7 @@ internal sealed class Unigram : Model
 
     /// <summary>Builds the model; a piece's id is its place in the list.</summary>
     public Unigram(IReadOnlyList<(string Piece, double Score)> pieces, int? unknownId, bool byteFallback)
-        : base(new Vocabulary(pieces.Select(static (p, i) => KeyValuePair.Create(p.Piece, i)), pieces.Count))
+        : base(new Vocabulary([.. pieces.Select(static p => p.Piece)]))
     {
         this.unknownId = unknownId ?? -1;
         scores = pieces.Select(static p => p.Score).ToArray();

@@ -21,6 +21,7 @@ internal sealed class Vocabulary
             max = Math.Max(max, id);
         }
 
+        Count = ids.Count;
         bySpan = ids.GetAlternateLookup<ReadOnlySpan<char>>();
         if (max < (4L * ids.Count) + 65536)
         {
@@ -41,8 +42,22 @@ internal sealed class Vocabulary
         }
     }
 
+    /// <summary>A vocabulary of a list: the id of a token is its place. Of equal tokens the last one has the id, but each place keeps its text and counts.</summary>
+    public Vocabulary(IReadOnlyList<string> list)
+    {
+        ids = new Dictionary<string, int>(list.Count, StringComparer.Ordinal);
+        for (var i = 0; i < list.Count; i++)
+        {
+            ids[list[i]] = i;
+        }
+
+        bySpan = ids.GetAlternateLookup<ReadOnlySpan<char>>();
+        tokens = [.. list];
+        Count = list.Count;
+    }
+
     /// <summary>Number of tokens.</summary>
-    public int Count => ids.Count;
+    public int Count { get; }
 
     /// <summary>One more than the largest id; 0 when the ids are spread too thin for tables by id.</summary>
     public int TableSize => tokens.Length;

@@ -458,12 +458,12 @@ internal sealed class OnigurumaParser
     }
 
     // \w \d \s \h \p{..} and their opposites, at a backslash; null when it is something else.
-    private CodePointSet? TryClassEscape()
+    private CodePointSet? TryClassEscape(bool inBrackets = false)
     {
         var c = pattern[at + 1];
         var set = c switch
         {
-            'w' or 'W' => UnicodeProperties.Word,
+            'w' or 'W' => inBrackets ? UnicodeProperties.BracketWord : UnicodeProperties.Word,
             'd' or 'D' => UnicodeProperties.Digit,
             's' or 'S' => UnicodeProperties.Space,
             'h' or 'H' => UnicodeProperties.Find("xdigit"),
@@ -483,12 +483,8 @@ internal sealed class OnigurumaParser
         at += 3;
         var negative = Take("^") != (c == 'P');
         var name = Until('}');
-        set = UnicodeProperties.Find(name) ?? throw Unsupported($"the property '\\p{{{name}}}'");
-        if (ignoreCase)
-        {
-            set = new CodePointSet(CaseMapping.Close(set.Ranges));
-        }
-
+        set = UnicodeProperties.Find(name);
+        set = (inBrackets && set == UnicodeProperties.Word ? UnicodeProperties.BracketWord : set) ?? throw Unsupported($"the property '\\p{{{name}}}'");
         return negative ? new CodePointSet(set.Ranges.Complement()) : set;
     }
 
@@ -528,6 +524,9 @@ internal sealed class OnigurumaParser
 
                 at += 4;
                 return Hex(pattern[(at - 4)..at]);
+            case 'o' when Take("{"):
+                var octal = Digits(8, 7);
+                return octal is { Any: true, Value: < CodePointRanges.Limit } && Take("}") ? octal.Value : throw Bad("'\\o{' without octal digits and '}'");
             case >= '0' and <= '7':
                 at--;
                 return Digits(8, 3).Value & 0xFF;
@@ -619,7 +618,7 @@ internal sealed class OnigurumaParser
                 continue;
             }
 
-            if (pattern[at] == '\\' && at + 1 < pattern.Length && TryClassEscape() is { } escape)
+            if (pattern[at] == '\\' && at + 1 < pattern.Length && TryClassEscape(inBrackets: true) is { } escape)
             {
                 sets = sets.Union(escape.Ranges);
                 continue;

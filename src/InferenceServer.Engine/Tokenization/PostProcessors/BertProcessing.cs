@@ -8,6 +8,6 @@ internal sealed class BertProcessing(TemplateToken sep, TemplateToken cls) : Pos
 
     /// <inheritdoc/>
     public override List<EncodingDraft> Process(List<EncodingDraft> drafts, bool addSpecialTokens) => addSpecialTokens
-        ? drafts.Select((draft, i) => Wrapping.Wrap(draft, i == 0 ? cls : null, sep, i == 0 ? 0 : 1, Math.Min(i, 1))).ToList()
+        ? drafts.Select((draft, i) => Wrapping.Wrap(draft, i == 0 ? cls : null, sep, i == 0 ? 0 : 1, Math.Min(i, 1), keepTypeIds: true)).ToList()
         : drafts;
 }

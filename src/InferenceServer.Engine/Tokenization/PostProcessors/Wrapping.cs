@@ -4,7 +4,7 @@ namespace InferenceServer.Engine.Tokenization.PostProcessors;
 internal static class Wrapping
 {
     /// <summary>Puts a sequence, and every piece of its overflow, between two tokens. Marks of earlier special tokens are forgotten, as in the reference.</summary>
-    public static EncodingDraft Wrap(EncodingDraft draft, TemplateToken? before, TemplateToken after, int typeId, int sequence)
+    public static EncodingDraft Wrap(EncodingDraft draft, TemplateToken? before, TemplateToken after, int typeId, int sequence, bool keepTypeIds = false)
     {
         var wrapped = EncodeRoom.Current.Draft();
         if (before is not null)
@@ -14,14 +14,14 @@ internal static class Wrapping
 
         foreach (var segment in draft.Segments)
         {
-            wrapped.Add(segment with { TypeId = typeId, SpecialMask = 0 });
+            wrapped.Add(segment with { TypeId = keepTypeIds ? segment.TypeId : typeId, SpecialMask = 0 });
         }
 
         wrapped.Add(new Segment(null, 0, 1, after, typeId, 1, null));
         wrapped.SetRange(sequence, before is null ? 0 : 1, wrapped.Length - 1);
         if (draft.Overflowing.Count > 0)
         {
-            wrapped.Overflowing = draft.Overflowing.Select(o => Wrap(o, before, after, typeId, sequence)).ToList();
+            wrapped.Overflowing = draft.Overflowing.Select(o => Wrap(o, before, after, typeId, sequence, keepTypeIds)).ToList();
         }
 
         return wrapped;

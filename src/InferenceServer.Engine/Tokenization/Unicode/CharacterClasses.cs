@@ -37,7 +37,7 @@ internal static class CharacterClasses
     /// <summary>What BertNormalizer's <c>clean_text</c> removes: NUL, U+FFFD, Cc but tab, LF and CR, Cf, Co.</summary>
     public static bool IsBertControl(int c) => c < 128
         ? c is < 32 and not ('\t' or '\n' or '\r') or 127
-        : ControlSet.Value.Contains(c);
+        : c is (>= 0xF0000 and <= 0xFFFFD) or (>= 0x100000 and <= 0x10FFFD) || ControlSet.Value.Contains(c); // planes of private use
 
     /// <summary>Mn of an old Unicode: what BertNormalizer's <c>strip_accents</c> removes.</summary>
     public static bool IsBertNonspacing(int c) => c >= 0x300 && NonspacingSet.Value.Contains(c);

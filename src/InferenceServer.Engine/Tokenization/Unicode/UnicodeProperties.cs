@@ -15,6 +15,9 @@ internal static class UnicodeProperties
     /// <summary><c>\w</c> of Oniguruma.</summary>
     public static CodePointSet Word => Find("word")!;
 
+    /// <summary><c>\w</c> of Oniguruma inside brackets: it leaves out the numbers of Latin-1 that are no digits (U+00B2, U+00BD and the like).</summary>
+    public static CodePointSet BracketWord => Find("[:word:]")!;
+
     /// <summary><c>\d</c> of Oniguruma.</summary>
     public static CodePointSet Digit => Find("nd")!;
 
@@ -30,12 +33,15 @@ internal static class UnicodeProperties
 
     /// <summary>A POSIX bracket class such as <c>alpha</c>, or null.</summary>
     public static CodePointSet? FindPosix(string name) => name is "alnum" or "alpha" or "ascii" or "blank" or "cntrl" or "digit" or "graph"
-        or "lower" or "print" or "punct" or "space" or "upper" or "xdigit" or "word" ? Find(name) : null;
+        or "lower" or "print" or "space" or "upper" or "xdigit" ? Find(name)
+        : name is "punct" ? Find("posixpunct") : name is "word" ? Find("[:word:]") : null;
 
     private static CodePointRanges? Ranges(string name)
     {
         switch (name)
         {
+            case "":
+                return null;
             case "any":
                 return CodePointRanges.All;
             case "assigned":
@@ -51,7 +57,11 @@ internal static class UnicodeProperties
             case "digit":
                 return Ranges("nd");
             case "punct":
-                return Ranges("p")!.Union(Ranges("s")!); // symbols too, since Oniguruma 6.9
+                return Ranges("p");
+            case "posixpunct":
+                return Ranges("p")!.Union(Ranges("s")!); // [[:punct:]]: symbols too, since Oniguruma 6.9
+            case "[:word:]":
+                return Ranges("word")!.Intersect(CodePointRanges.FromUnsorted([(0xB2, 0xB3), (0xB9, 0xB9), (0xBC, 0xBE)]).Complement());
             case "xdigit":
                 return Ranges("asciihexdigit");
             case "graph":
