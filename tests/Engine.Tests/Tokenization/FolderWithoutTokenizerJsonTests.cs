@@ -99,4 +99,26 @@ public sealed class FolderWithoutTokenizerJsonTests : IDisposable
         File.WriteAllText(Path.Combine(copy, "tokenizer_config.json"), $$"""{"tokenizer_class": "{{name}}"}""");
         Assert.Contains(name, Assert.Throws<ModelLoadException>(() => Tokenizer.Load(copy)).Message, StringComparison.Ordinal);
     }
+
+    [Theory]
+    [InlineData("vocab.txt", "esm")] // one letter a token
+    [InlineData("tokenizer.model", "gemma")] // no space in front
+    [InlineData("sentencepiece.bpe.model", "mbart")] // codes of languages
+    public void A_model_type_that_names_no_known_tokenizer_is_refused_by_name(string file, string type)
+    {
+        File.WriteAllBytes(Path.Combine(copy, file), [0x0A, 0x05, 0x0A, 0x03, (byte)'a', (byte)'b', (byte)'c']);
+        File.WriteAllText(Path.Combine(copy, "config.json"), $$"""{"model_type": "{{type}}"}""");
+        var message = Assert.Throws<ModelLoadException>(() => Tokenizer.Load(copy)).Message;
+        Assert.Contains("config.json: $.model_type: ", message, StringComparison.Ordinal);
+        Assert.Contains($"'{type}'", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Merges_whose_model_type_is_not_known_are_refused_by_name()
+    {
+        File.WriteAllText(Path.Combine(copy, "vocab.json"), """{"a": 0, "b": 1, "ab": 2}""");
+        File.WriteAllText(Path.Combine(copy, "merges.txt"), "a b\n");
+        File.WriteAllText(Path.Combine(copy, "config.json"), """{"model_type": "ctrl"}""");
+        Assert.Contains("'ctrl'", Assert.Throws<ModelLoadException>(() => Tokenizer.Load(copy)).Message, StringComparison.Ordinal);
+    }
 }

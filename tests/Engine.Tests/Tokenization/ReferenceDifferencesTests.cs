@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Tokenization;
 using Xunit;
 
@@ -136,6 +137,17 @@ public sealed class ReferenceDifferencesTests
     [InlineData(@"\o{101}", "A", true)]
     public void Regular_expressions_match_as_Oniguruma_does(string pattern, string text, bool matches) =>
         Assert.Equal(matches ? "#" : text, Normalized(Replace(pattern), text).Single());
+
+    [Theory]
+    [InlineData("(?i)ß")] // matches ss as well
+    [InlineData("(?i)strasse")] // matches straße as well
+    [InlineData("(?i:first)")] // matches ﬁrst as well
+    public void Case_folding_to_several_characters_is_refused(string pattern)
+    {
+        var error = Assert.Throws<ModelLoadException>(() => Normalized(Replace(pattern), "a"));
+        Assert.Contains("$.normalizer.pattern.Regex", error.Message, StringComparison.Ordinal);
+        Assert.Contains("without regard to case", error.Message, StringComparison.Ordinal);
+    }
 
     [Fact]
     public void Unicode_scripts_takes_the_Armenian_full_stop_for_common()

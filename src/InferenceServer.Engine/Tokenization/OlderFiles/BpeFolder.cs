@@ -17,9 +17,9 @@ internal static class BpeFolder
         int? Id(string token) => vocabulary.TryGetValue(token, out var id) ? id : null;
         switch (settings.Class)
         {
-            case "GPT2Tokenizer" or "CodeGenTokenizer" or "model_type gpt2" or "model_type gpt_neo" or "model_type gptj" or "model_type codegen" or "model_type opt":
+            case "GPT2Tokenizer" or "CodeGenTokenizer" or "model_type gpt2" or "model_type gpt_neo" or "model_type gptj" or "model_type codegen" or "model_type opt" or "model_type phi":
                 return Gpt2(folder, settings, vocabulary, Id);
-            case "Qwen2Tokenizer" or "model_type qwen2" or "model_type qwen3":
+            case "Qwen2Tokenizer" or "model_type qwen2" or "model_type qwen3" or "model_type qwen2_moe" or "model_type qwen3_moe":
                 return Qwen2(folder, settings, vocabulary, Id);
             case "CLIPTokenizer" or "model_type clip" or "model_type clip_text_model":
                 return Clip(folder, settings, vocabulary, Id);
@@ -28,10 +28,10 @@ internal static class BpeFolder
                 return Roberta(folder, settings, vocabulary, Id);
             case "DebertaTokenizer" or "model_type deberta":
                 return Deberta(folder, settings, vocabulary, Id);
-            case { } other when !other.StartsWith("model_type", StringComparison.Ordinal):
+            case not null:
                 throw OlderFolder.Unsupported(settings, "vocab.json and merges.txt");
             default:
-                // No class: CLIP ends its words in </w>; RoBERTa's kin wrap texts in <s> and </s>; what is left is GPT-2.
+                // Nothing is named: CLIP ends its words in </w>; RoBERTa's kin wrap texts in <s> and </s>; what is left is GPT-2.
                 return vocabulary.Keys.Count(static token => token.EndsWith("</w>", StringComparison.Ordinal)) > vocabulary.Count / 10
                     ? Clip(folder, settings, vocabulary, Id)
                     : vocabulary.ContainsKey("<s>") && vocabulary.ContainsKey("</s>") && vocabulary.ContainsKey("<mask>")

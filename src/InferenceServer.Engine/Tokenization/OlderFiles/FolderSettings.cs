@@ -9,6 +9,9 @@ namespace InferenceServer.Engine.Tokenization.OlderFiles;
 /// </summary>
 internal sealed class FolderSettings
 {
+    /// <summary>What <see cref="Class"/> begins with when only the model's type is known.</summary>
+    public const string ByModelType = "model_type ";
+
     private static readonly string[] Roles = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
     private readonly List<JsonObject> roots = [];
@@ -49,7 +52,7 @@ internal sealed class FolderSettings
         var name = Text("tokenizer_class") ?? Read(folder, "config.json") switch
         {
             { } config when config["tokenizer_class"] is JsonValue value && value.TryGetValue<string>(out var named) => named,
-            { } config when config["model_type"] is JsonValue value && value.TryGetValue<string>(out var type) => "model_type " + type,
+            { } config when config["model_type"] is JsonValue value && value.TryGetValue<string>(out var type) => ByModelType + type,
             _ => null,
         };
         Class = name is null || name is "PreTrainedTokenizerFast" or "PreTrainedTokenizer" ? null : name.EndsWith("Fast", StringComparison.Ordinal) ? name[..^4] : name;

@@ -79,7 +79,9 @@ internal static class OlderFolder
 
     /// <summary>The complaint about a tokenizer class.</summary>
     internal static ModelLoadException Unsupported(FolderSettings settings, string file) => new(
-        $"tokenizer_config.json: $.tokenizer_class: '{settings.Class}' over {file} is not supported without a tokenizer.json; save the model's fast tokenizer into the folder.");
+        settings.Class!.StartsWith(FolderSettings.ByModelType, StringComparison.Ordinal)
+            ? $"config.json: $.model_type: no file names the tokenizer's class, and which one '{settings.Class[FolderSettings.ByModelType.Length..]}' has over {file} is not known here; save the model's fast tokenizer (tokenizer.json) into the folder, or name tokenizer_class in tokenizer_config.json."
+            : $"tokenizer_config.json: $.tokenizer_class: '{settings.Class}' over {file} is not supported without a tokenizer.json; save the model's fast tokenizer into the folder.");
 
     /// <summary>The whole tokenizer.json.</summary>
     internal static JsonObject Assemble(JsonArray added, JsonNode? normalizer, JsonNode? preTokenizer, JsonNode? postProcessor, JsonNode? decoder, JsonObject model) => new()

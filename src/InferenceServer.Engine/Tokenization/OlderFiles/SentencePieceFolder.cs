@@ -31,12 +31,12 @@ internal static class SentencePieceFolder
                 return DebertaV2(model, file, settings);
             case "BigBirdTokenizer" or "model_type big_bird":
                 return BigBird(model, file, settings);
-            case "LlamaTokenizer" or "CodeLlamaTokenizer" or "model_type llama" or "model_type mistral" or "model_type mixtral":
+            case "LlamaTokenizer" or "CodeLlamaTokenizer" or "model_type llama" or "model_type mistral" or "model_type mixtral" or "model_type phi3":
                 return Llama(model, file, settings);
-            case { } other when !other.StartsWith("model_type", StringComparison.Ordinal):
+            case not null:
                 throw OlderFolder.Unsupported(settings, file);
             default:
-                // No class: what the model and the name of its file tell.
+                // Nothing is named: what the model and the name of its file tell.
                 return model.TrainerSpec.ByteFallback ? Llama(model, file, settings)
                     : file == "sentencepiece.bpe.model" ? XlmRoberta(model, file, settings)
                     : file == "spm.model" ? DebertaV2(model, file, settings)

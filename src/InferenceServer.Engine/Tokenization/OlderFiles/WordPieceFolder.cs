@@ -9,13 +9,17 @@ internal static class WordPieceFolder
     {
         "BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer", "ConvBertTokenizer", "FunnelTokenizer", "LayoutLMTokenizer",
         "LxmertTokenizer", "RetriBertTokenizer", "SqueezeBertTokenizer", "MPNetTokenizer", "RealmTokenizer", "SplinterTokenizer", "DPRContextEncoderTokenizer",
-        "DPRQuestionEncoderTokenizer", "DPRReaderTokenizer", "NystromformerTokenizer", "BertGenerationTokenizer", "NomicBertTokenizer",
+        "DPRQuestionEncoderTokenizer", "DPRReaderTokenizer", "NystromformerTokenizer", "NomicBertTokenizer",
+        "model_type bert", "model_type distilbert", "model_type electra", "model_type mobilebert", "model_type convbert", "model_type funnel",
+        "model_type layoutlm", "model_type lxmert", "model_type retribert", "model_type squeezebert", "model_type mpnet", "model_type realm",
+        "model_type splinter", "model_type dpr", "model_type nystromformer", "model_type nomic_bert", "model_type visual_bert",
+        "model_type megatron-bert", "model_type qdqbert",
     };
 
     /// <summary>Converts the folder.</summary>
     public static JsonObject Convert(string folder, FolderSettings settings)
     {
-        if (settings.Class is { } name && !Known.Contains(name) && !name.StartsWith("model_type", StringComparison.Ordinal))
+        if (settings.Class is { } name && !Known.Contains(name))
         {
             throw OlderFolder.Unsupported(settings, "vocab.txt");
         }

@@ -88,7 +88,20 @@ internal sealed class OnigurumaParser
         depth--;
         return choices.Count == 1 ? choices[0] : new RegexNode.Alternation(choices);
 
-        static RegexNode Joined(List<RegexNode> items) => items.Count == 1 ? items[0] : new RegexNode.Sequence(items);
+        RegexNode Joined(List<RegexNode> items)
+        {
+            // Without case, one character can stand for two that a pattern names side by side: ß for ss, ﬁ for fi.
+            for (var i = 1; i < items.Count; i++)
+            {
+                if (items[i - 1] is RegexNode.OneOf { Folded: >= 0 } first && items[i] is RegexNode.OneOf { Folded: >= 0 } second
+                    && (first.Folded, second.Folded) is ('s', 's' or 't') or ('f', 'f' or 'i' or 'l'))
+                {
+                    throw Unsupported($"'{(char)first.Folded}{(char)second.Folded}' without regard to case");
+                }
+            }
+
+            return items.Count == 1 ? items[0] : new RegexNode.Sequence(items);
+        }
     }
 
     private bool SkipBlank()
@@ -140,8 +153,20 @@ internal sealed class OnigurumaParser
         }
     }
 
-    private RegexNode.OneOf Literal(int c) =>
-        new(new CodePointSet(ignoreCase ? CodePointRanges.FromUnsorted([.. CaseMapping.Equivalents(c).Select(static e => (e, e))]) : CodePointRanges.Of(c)));
+    private RegexNode.OneOf Literal(int c)
+    {
+        if (!ignoreCase)
+        {
+            return new(new CodePointSet(CodePointRanges.Of(c)));
+        }
+
+        if (CaseMapping.FoldsToSeveral(c))
+        {
+            throw Unsupported($"'{char.ConvertFromUtf32(c)}' without regard to case");
+        }
+
+        return new(new CodePointSet(CodePointRanges.FromUnsorted([.. CaseMapping.Equivalents(c).Select(static e => (e, e))])), CaseMapping.Fold(c));
+    }
 
     private RegexNode ParseQuantifiers(RegexNode item)
     {

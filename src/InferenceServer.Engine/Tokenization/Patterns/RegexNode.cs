@@ -46,8 +46,8 @@ internal enum Anchor
 /// <summary>A node of a parsed regular expression.</summary>
 internal abstract record RegexNode
 {
-    /// <summary>One character of a set.</summary>
-    public sealed record OneOf(CodePointSet Set) : RegexNode;
+    /// <summary>One character of a set; <paramref name="Folded"/>: the one that the pattern names, folded, where case does not count, else -1.</summary>
+    public sealed record OneOf(CodePointSet Set, int Folded = -1) : RegexNode;
 
     /// <summary>One after the other.</summary>
     public sealed record Sequence(IReadOnlyList<RegexNode> Nodes) : RegexNode;
