@@ -1,3 +1,4 @@
+using System.Net.Http.Headers;
 using System.Text;
 using System.Text.RegularExpressions;
 
@@ -222,6 +223,18 @@ public sealed partial class BadInputTests(DemoServer demo, ZooServer zoo)
         await RefuseAsync(demo.Process, Demo);
         var answer = await demo.Client.PostAsync(Embed, """{"inputs": "The server still answers."}""");
         Assert.Equal(192, answer.Ok["items"]![0]!["embedding"]!.AsArray().Count);
+    }
+
+    [Fact]
+    public async Task A_body_without_a_length_is_refused_when_it_has_passed_the_limit()
+    {
+        var body = Encoding.UTF8.GetBytes($$"""{"inputs": "{{new string('a', 1_060_000)}}"}""");
+        using var request = new HttpRequestMessage(HttpMethod.Post, Embed) { Content = new ByteArrayContent(body) { Headers = { ContentType = MediaTypeHeaderValue.Parse("application/json") } } };
+        request.Headers.TransferEncodingChunked = true;
+        using var answer = await demo.Client.SendAsync(request, TestContext.Current.CancellationToken);
+        var text = await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
+        Assert.True((int)answer.StatusCode == 413, text);
+        Assert.Contains("1048576", text, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -16,4 +16,7 @@ internal sealed partial class GraphQueue
 
     [LoggerMessage(EventIds.Batching + 3, LogLevel.Debug, "A run of {Rows} rows for {Model} was terminated: every client had gone")]
     private static partial void LogTerminated(ILogger logger, string model, int rows);
+
+    [LoggerMessage(EventIds.Batching + 4, LogLevel.Error, "The queue of {Model} failed; what waited is answered with an error, and it goes on")]
+    private static partial void LogLoopFailed(ILogger logger, Exception exception, string model);
 }

@@ -20,6 +20,7 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
     private readonly TimeProvider time;
     private readonly ILogger logger;
     private readonly string model;
+    private readonly long maxSequenceOutputBytes;
     private readonly Door door;
     private readonly WaitingRiders waiting;
     private readonly Channel<object> mailbox = Channel.CreateUnbounded<object>(new UnboundedChannelOptions { SingleReader = true });
@@ -35,6 +36,7 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
         this.model = model;
         this.logger = logger;
         this.time = time ?? TimeProvider.System;
+        maxSequenceOutputBytes = options.MaxSequenceOutputBytes;
         door = new Door(options);
         waiting = new WaitingRiders(runner, options, this.time);
         this.lanes = new Thread[lanes];
@@ -63,6 +65,15 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
         if (outputs.FirstOrDefault(o => !runner.HasOutput(o)) is { } unknown)
         {
             return Task.FromException<T>(new InferenceException(ErrorKind.Internal, $"The graph has no output '{unknown}'."));
+        }
+
+        var length = runner.Rules.Padded(input.InputIds.Length);
+        var bytes = outputs.Sum(o => runner.OutputBytes(o, 1, length));
+        if (bytes > maxSequenceOutputBytes)
+        {
+            return Task.FromException<T>(new InferenceException(
+                ErrorKind.TooLarge,
+                $"For an input of {length} tokens the model would put out {bytes} bytes; the limit is {maxSequenceOutputBytes} (setting Queue:MaxSequenceOutputBytes). Send a shorter input, or ask for fewer layers."));
         }
 
         var rider = new Rider<T>(input, outputs, read, context, time.GetTimestamp());
@@ -102,12 +113,20 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
         var reader = mailbox.Reader;
         while (await reader.WaitToReadAsync().ConfigureAwait(false))
         {
-            while (reader.TryRead(out var message))
+            try
             {
-                Receive(message);
-            }
+                while (reader.TryRead(out var message))
+                {
+                    Receive(message);
+                }
 
-            Dispatch();
+                Dispatch();
+            }
+            catch (Exception e)
+            {
+                LogLoopFailed(logger, e, model); // a defect: without this the model would never answer again
+                FailAll(waiting.RemoveAll(), new InferenceException(ErrorKind.Internal, "The queue failed on what waited.", null, e));
+            }
         }
 
         FailAll(waiting.RemoveAll(), Closed());

@@ -17,6 +17,10 @@ public sealed record QueueOptions
     [Range(1L << 16, 1L << 40)]
     public long MaxBatchOutputBytes { get; init; } = 256L << 20;
 
+    /// <summary>Most bytes of one sequence's outputs; a longer one is refused with 413 before it runs. Attention of all layers, or logits over a large vocabulary, of a long text would take all memory.</summary>
+    [Range(1L << 16, 1L << 40)]
+    public long MaxSequenceOutputBytes { get; init; } = 2L << 30;
+
     /// <summary>Most requests that may wait at one model. Full answers 429 with the time after which it is worth trying again.</summary>
     [Range(1, 1 << 24)]
     public int MaxWaitingRequests { get; init; } = 2048;

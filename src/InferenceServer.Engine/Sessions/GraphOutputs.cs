@@ -89,9 +89,10 @@ internal sealed unsafe class GraphOutputs : IBatchOutputs
             }
             else
             {
-                widened = ArrayPool<float>.Shared.Rent(Math.Max(1, count));
-                pin = GCHandle.Alloc(widened, GCHandleType.Pinned);
+                // A type that is not read throws here, for every row that asks: what is held is held once.
+                widened ??= ArrayPool<float>.Shared.Rent(Math.Max(1, count));
                 Widen(name, info.ElementDataType, widened.AsSpan(0, count));
+                pin = GCHandle.Alloc(widened, GCHandleType.Pinned);
                 Data = (float*)pin.AddrOfPinnedObject();
             }
 
@@ -103,7 +104,11 @@ internal sealed unsafe class GraphOutputs : IBatchOutputs
         {
             if (widened is not null)
             {
-                pin.Free();
+                if (pin.IsAllocated)
+                {
+                    pin.Free();
+                }
+
                 ArrayPool<float>.Shared.Return(widened);
             }
         }

@@ -126,7 +126,7 @@ public sealed record TextInput
         var start = Stopwatch.GetTimestamp();
         var encoding = model.Tokenizer.Encode(text, Pair, AddSpecialTokens, truncation is null ? null : Within(truncation, model));
         context.AddTokenize(Stopwatch.GetElapsedTime(start));
-        return new PreparedInput(this, encoding, new GraphInput(encoding.Ids, encoding.TypeIds), encoding.Overflowing.Count > 0);
+        return new PreparedInput(this, encoding, new GraphInput(encoding.Ids, encoding.TypeIds), encoding.IsTruncated);
     }
 
     private PreparedInput PrepareIds(Model model, int[] ids, Truncation? truncation)

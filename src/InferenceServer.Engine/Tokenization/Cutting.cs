@@ -5,6 +5,9 @@ namespace InferenceServer.Engine.Tokenization;
 /// <summary>Truncation of one sequence or two, as the reference's <c>truncate_encodings</c>.</summary>
 internal static class Cutting
 {
+    /// <summary>Most tokens that all pieces of a text hold together: some 100 MB.</summary>
+    private const long MostPieceTokens = 4_000_000;
+
     /// <summary>Cuts to <paramref name="maxLength"/> tokens together (special tokens are counted elsewhere).</summary>
     public static void Cut(ref EncodingDraft first, ref EncodingDraft? second, int maxLength, Truncation truncation)
     {
@@ -37,6 +40,7 @@ internal static class Cutting
                 var swap = first.Length > second.Length;
                 first = Truncate(first, swap ? longer : shorter, truncation);
                 second = Truncate(second, swap ? shorter : longer, truncation);
+                Bound((first.Overflowing.Count + 1L) * (second.Overflowing.Count + 1), maxLength, truncation);
                 break;
             case TruncationStrategy.OnlySecond:
                 if (second is null)
@@ -69,6 +73,27 @@ internal static class Cutting
                 $"parameters.stride: {truncation.Stride} must be less than the {maxLength} tokens that are left of the sequence; make it smaller.");
         }
 
+        if (maxLength > 0 && maxLength < draft.Length)
+        {
+            if (!truncation.KeepsRest)
+            {
+                return draft.Part(truncation.Direction == Tokenization.Side.Right ? 0 : draft.Length - maxLength, maxLength);
+            }
+
+            Bound(1 + ((draft.Length - maxLength) / (maxLength - truncation.Stride)), maxLength, truncation);
+        }
+
         return draft.Truncate(maxLength, truncation.Stride, truncation.Direction);
+    }
+
+    /// <summary>Refuses pieces that would outgrow the text by far, before they are made.</summary>
+    private static void Bound(long pieces, int length, Truncation truncation)
+    {
+        if (pieces * length > MostPieceTokens)
+        {
+            throw new InferenceException(
+                ErrorKind.TooLarge,
+                $"With max_length {truncation.MaxLength} and stride {truncation.Stride} the text becomes {pieces} pieces of {length} tokens; at most {MostPieceTokens} tokens are made of one text. Raise max_length, lower the stride, or send a shorter text.");
+        }
     }
 }

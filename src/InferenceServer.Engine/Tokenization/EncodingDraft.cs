@@ -336,6 +336,9 @@ internal sealed class EncodingDraft
         }
     }
 
+    /// <summary>A part of the one row that the draft holds.</summary>
+    public EncodingDraft Part(int start, int count) => Of(Segments[0].Row!, start, count);
+
     private EncodingDraft With(EncodingDraft other)
     {
         var joined = Clone();

@@ -36,6 +36,9 @@ public sealed class TokenEncoding
     /// <summary>The pieces that truncation cut off, in the reference's order.</summary>
     public IReadOnlyList<TokenEncoding> Overflowing { get; init; } = [];
 
+    /// <summary>True when truncation cut something off, kept in <see cref="Overflowing"/> or not.</summary>
+    public bool IsTruncated { get; internal set; }
+
     /// <summary>Makes <see cref="Tokens"/>.</summary>
     internal Func<IReadOnlyList<string>> MakeTokens { get; init; } = static () => [];
 

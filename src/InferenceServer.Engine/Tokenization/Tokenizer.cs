@@ -109,6 +109,7 @@ public sealed class Tokenizer
 
         var encoding = EncodingDraft.Of(room.First, 0, room.First.Count);
         var second = pair is null ? null : EncodingDraft.Of(room.Second, 0, room.Second.Count);
+        var isTruncated = false;
         if (truncation is not null)
         {
             // Without room for the special tokens the reference's count wraps around: nothing is cut.
@@ -116,11 +117,13 @@ public sealed class Tokenizer
             if (maxLength >= 0)
             {
                 Cutting.Cut(ref encoding, ref second, maxLength, truncation);
+                isTruncated = encoding.Length < room.First.Count || second?.Length < room.Second.Count;
             }
         }
 
         var draft = PostProcess(encoding, second, addSpecialTokens);
         var result = Finish(draft, padding, padding?.Target(draft.Length) ?? 0);
+        result.IsTruncated = isTruncated;
         room.Release();
         return result;
     }

@@ -28,4 +28,8 @@ public enum Side
 /// <param name="Stride">Tokens that an overflow piece repeats of the piece before.</param>
 /// <param name="Strategy">Which side of a pair gives way.</param>
 /// <param name="Direction">The side at which tokens are cut off.</param>
-public sealed record Truncation(int MaxLength, int Stride = 0, TruncationStrategy Strategy = TruncationStrategy.LongestFirst, Side Direction = Side.Right);
+public sealed record Truncation(int MaxLength, int Stride = 0, TruncationStrategy Strategy = TruncationStrategy.LongestFirst, Side Direction = Side.Right)
+{
+    /// <summary>Whether what is cut off is kept as overflow pieces. Those of a pair are the pieces of one side by those of the other: they can outgrow the text by far.</summary>
+    public bool KeepsRest { get; init; } = true;
+}

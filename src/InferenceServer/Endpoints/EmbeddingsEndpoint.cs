@@ -8,7 +8,7 @@ namespace InferenceServer.Endpoints;
 /// <summary><c>POST /api/models/{model}/embeddings</c>.</summary>
 internal static class EmbeddingsEndpoint
 {
-    private const string Smaller = "Send fewer or shorter inputs, lower 'dimensions', or ask for 'encoding' base64 with a smaller 'dtype'.";
+    private const string Smaller = "Send fewer inputs, or lower 'dimensions'.";
 
     /// <summary>Maps it.</summary>
     public static void MapEmbeddings(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/embeddings", RunAsync)
@@ -38,13 +38,9 @@ internal static class EmbeddingsEndpoint
             PromptName = b.PromptName,
             Level = b.Level ?? EmbeddingLevel.Sequence,
             DataType = b.Dtype ?? EmbeddingDataType.Float32,
+            MaxAnswerBytes = call.Limits.MaxAnswerBytes,
         };
         var result = await task.RunAsync(call.Model, request, call.Context);
-        if (b.Level == EmbeddingLevel.Token)
-        {
-            Bounds.Answer(result.Items.Sum(i => (long)i.Embeddings!.Count * result.Dimensions) * Bounds.BytesPerNumber, call.Limits, Smaller);
-        }
-
         var base64 = b.Encoding == VectorEncoding.Base64;
         return new(new EmbeddingsAnswer(call.Model.Manifest.Id, result.Dimensions, result.DataType, result.Items.Select(i => Item(i, base64)), call.Usage), call);
     }

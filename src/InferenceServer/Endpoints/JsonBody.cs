@@ -33,10 +33,11 @@ internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T
         while (true)
         {
             var read = await reader.ReadAsync(context.RequestAborted);
-            if (read.Buffer.Length > limit)
+            var length = read.Buffer.Length; // not to be asked for after AdvanceTo, which gives the buffers back
+            if (length > limit)
             {
                 reader.AdvanceTo(read.Buffer.End);
-                Bound(read.Buffer.Length, limit);
+                Bound(length, limit);
             }
 
             if (read.IsCompleted)

@@ -28,6 +28,38 @@ public sealed class GraphQueueTests
     }
 
     [Fact]
+    public async Task A_sequence_whose_outputs_would_fill_the_memory_is_refused_before_it_runs()
+    {
+        var runner = new FakeRunner { Bytes = (rows, length) => (long)rows * length * length * (1L << 20) };
+        await using var queue = new GraphQueue(runner, new QueueOptions(), 1, "m", NullLogger.Instance, time);
+        var refused = await Assert.ThrowsAsync<InferenceException>(() => Run(queue, 100));
+        Assert.Equal(ErrorKind.TooLarge, refused.Kind);
+        Assert.Contains("Queue:MaxSequenceOutputBytes", refused.Message, StringComparison.Ordinal);
+        Assert.Empty(runner.Batches);
+        Assert.Equal(3, (await Run(queue, 3)).Length);
+    }
+
+    [Fact]
+    public async Task A_defect_in_the_packing_fails_what_waits_and_the_queue_goes_on()
+    {
+        var broken = true;
+        var runner = new FakeRunner { Held = true, Bytes = (rows, length) => broken && rows > 1 ? throw new InvalidOperationException("defect") : 4L * rows * length };
+        await using var queue = Queue(runner);
+        var first = Run(queue, 3);
+        await runner.StartedAsync();
+        Task<float[]>[] waiting = [Run(queue, 5), Run(queue, 5)];
+        runner.Release(2);
+        await first;
+        foreach (var rider in waiting)
+        {
+            Assert.Equal(ErrorKind.Internal, (await Assert.ThrowsAsync<InferenceException>(() => rider.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken))).Kind);
+        }
+
+        broken = false;
+        Assert.Equal(4, (await Run(queue, 4)).Length);
+    }
+
+    [Fact]
     public async Task Nothing_waits_while_a_lane_is_idle()
     {
         var runner = new FakeRunner { Held = true };

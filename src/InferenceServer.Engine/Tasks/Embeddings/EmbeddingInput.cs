@@ -104,7 +104,7 @@ internal sealed class EmbeddingInput
         }
 
         var room = model.MaxTokens - model.Tokenizer.SpecialTokensToAdd(input.Pair is not null);
-        var truncation = request.Split ? new Truncation(model.MaxTokens, OverlapOf(room)) : request.Truncate ? new Truncation(model.MaxTokens, Direction: direction) : null;
+        var truncation = request.Split ? new Truncation(model.MaxTokens, OverlapOf(room)) : request.Truncate ? new Truncation(model.MaxTokens, Direction: direction) { KeepsRest = false } : null;
         var prepared = source.Prepare(model, context, truncation, remedy);
         var windows = new List<Window> { WindowOf(prepared.Encoding, skip) };
         if (request.Split)

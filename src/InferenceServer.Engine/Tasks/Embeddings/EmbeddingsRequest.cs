@@ -69,4 +69,7 @@ public sealed record EmbeddingsRequest
 
     /// <summary>The numbers of the vectors.</summary>
     public EmbeddingDataType DataType { get; init; }
+
+    /// <summary>Most bytes of the vectors of all tokens, written as JSON; more are refused before the model runs.</summary>
+    public long MaxAnswerBytes { get; init; } = long.MaxValue;
 }

@@ -16,6 +16,8 @@ namespace InferenceServer.Engine.Tasks.Embeddings;
 /// </remarks>
 public sealed class EmbeddingsTask : ITask
 {
+    private const int BytesPerNumber = 12; // in JSON, on average
+
     /// <inheritdoc/>
     public string Name => "embeddings";
 
@@ -114,9 +116,18 @@ public sealed class EmbeddingsTask : ITask
     {
         var states = EmbeddingPlan.TokenStates(model)
             ?? throw InferenceException.Unprocessable("level", "The model's graph gives no vectors for tokens; ask for level sequence.");
-        CheckDimensions(request.Dimensions, states.FixedSize(2) ?? model.Manifest.Config.HiddenSize);
+        var declared = states.FixedSize(2) ?? model.Manifest.Config.HiddenSize;
+        CheckDimensions(request.Dimensions, declared);
         var prompt = EmbeddingInput.PromptOf(model, request);
         var inputs = request.Inputs.Select(input => EmbeddingInput.Prepare(model, request, input, prompt, 0, context)).ToArray();
+        var bytes = inputs.Sum(input => (long)input.TokenCount) * (request.Dimensions ?? declared ?? 1) * BytesPerNumber;
+        if (bytes > request.MaxAnswerBytes)
+        {
+            throw new InferenceException(
+                ErrorKind.TooLarge,
+                $"The answer would have about {bytes} bytes; the limit is {request.MaxAnswerBytes} (setting Limits:MaxAnswerBytes). Send fewer or shorter inputs, or lower dimensions.");
+        }
+
         var normalize = request.Normalize ?? false;
         var items = await Task.WhenAll(inputs.Select(async (input, index) =>
         {
@@ -130,7 +141,9 @@ public sealed class EmbeddingsTask : ITask
                     var kept = new float[row.Length][];
                     for (var i = 0; i < kept.Length; i++)
                     {
-                        kept[i] = output.At(i).ToArray();
+                        var vector = output.At(i);
+                        CheckDimensions(request.Dimensions, vector.Length);
+                        kept[i] = vector[..(request.Dimensions ?? vector.Length)].ToArray();
                     }
 
                     return kept;

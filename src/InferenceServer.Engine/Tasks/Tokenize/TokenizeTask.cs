@@ -29,16 +29,25 @@ public sealed class TokenizeTask : ITask
         }
 
         var overflow = request.MaxLength is not null || request.Stride is not null;
+        var pieces = 0L;
         var items = new TokenizedItem[request.Inputs.Count];
         for (var i = 0; i < items.Length; i++)
         {
             context.Cancellation.ThrowIfCancellationRequested();
             var (text, pair) = (request.Inputs[i], request.Pairs?[i]);
-            var truncation = TruncationOf(model, request, pair is not null);
+            var truncation = TruncationOf(model, request, pair is not null) is { } cut ? cut with { KeepsRest = overflow } : null;
             var start = Stopwatch.GetTimestamp();
             var encoding = model.Tokenizer.Encode(text, pair, request.AddSpecialTokens, truncation);
             context.AddTokenize(Stopwatch.GetElapsedTime(start));
             context.AddTokens(encoding.Length);
+            pieces += encoding.Overflowing.Sum(piece => (long)piece.Length);
+            if (pieces > context.MaxTokens)
+            {
+                throw new InferenceException(
+                    ErrorKind.TooLarge,
+                    $"What is cut off has more than {context.MaxTokens} tokens as overflow pieces, the most of one request (setting Limits:MaxTokens). Raise max_length, lower the stride, or send fewer texts.");
+            }
+
             var (textOffsets, pairOffsets) = (new TextOffsets(text), pair is null ? null : new TextOffsets(pair));
             items[i] = ItemOf(encoding, textOffsets, pairOffsets) with
             {

@@ -23,6 +23,30 @@ public class EmbeddingsTaskTests
     }
 
     [Fact]
+    public async Task Token_vectors_that_are_too_large_an_answer_are_refused_before_the_model_runs()
+    {
+        var queue = new FakeQueue(TinyModel.Run);
+        var request = new EmbeddingsRequest { Inputs = [TextInput.Of("the cats"), TextInput.Of("the cats")], Level = EmbeddingLevel.Token, MaxAnswerBytes = 10 * 3 * 12 };
+        Assert.Equal(2, (await Run(TinyModel.Create(queue: queue), request)).Items.Count); // 10 tokens of 3 numbers
+        var runs = queue.Runs;
+        var refused = await Assert.ThrowsAsync<InferenceException>(() => Run(TinyModel.Create(queue: queue), request with { MaxAnswerBytes = 359 }));
+        Assert.Equal(ErrorKind.TooLarge, refused.Kind);
+        Assert.Contains("360", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(runs, queue.Runs);
+    }
+
+    [Fact]
+    public async Task A_pair_that_is_cut_does_not_make_the_pieces_that_nobody_reads()
+    {
+        var text = string.Join(' ', Enumerable.Repeat("cat", 3_000)); // 600 x 600 pieces
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        var result = await Run(TinyModel.Create(), new() { Inputs = [TextInput.Of(text, text)], Truncate = true });
+        Assert.True(result.Items[0].Truncated);
+        Assert.Equal(12, result.Items[0].TokenCount);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 20 << 20);
+    }
+
+    [Fact]
     public async Task The_folders_modules_run_in_order()
     {
         var pipeline = TinyModel.Pipeline(new PoolingModule([PoolingMode.Cls]), new DenseModule(3, 2, [1, 0, 0, 0, 0, 3], [1, 1], "Identity"), new NormalizeModule());

@@ -43,6 +43,23 @@ public class TokenizeTaskTests
     }
 
     [Fact]
+    public async Task Pieces_that_would_outgrow_the_text_by_far_are_refused_before_they_are_made()
+    {
+        // The pieces of a pair are those of one side by those of the other: here 3,000 x 3,000.
+        var text = string.Join(' ', Enumerable.Repeat("cat", 3_000));
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        var pair = await Assert.ThrowsAsync<InferenceException>(() => Run(new() { Inputs = [text], Pairs = [text], MaxLength = 5, Stride = 0 }));
+        Assert.Equal(ErrorKind.TooLarge, pair.Kind);
+        Assert.Contains("max_length", pair.Message, StringComparison.Ordinal);
+        var many = await Assert.ThrowsAsync<InferenceException>(() => Run(new() { Inputs = [text], MaxLength = 2_002, Stride = 1_999, AddSpecialTokens = true }, new RequestContext { MaxTokens = 100_000 }));
+        Assert.Equal(ErrorKind.TooLarge, many.Kind);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 200 << 20);
+
+        // What is not answered is not made either.
+        Assert.Equal(12, (await Run(new() { Inputs = [text], Pairs = [text], Truncate = true })).Items[0].Ids.Count);
+    }
+
+    [Fact]
     public async Task Bad_options_are_named()
     {
         (TokenizeRequest Request, string Field, string Said)[] cases =
@@ -72,7 +89,8 @@ public class TokenizeTaskTests
         Assert.Equal("ids", (await Assert.ThrowsAsync<InferenceException>(() => Decode([]))).Field);
     }
 
-    private static Task<TokenizeResult> Run(TokenizeRequest request) => Call(() => new TokenizeTask().RunAsync(TinyModel.Create(), request, new RequestContext()));
+    private static Task<TokenizeResult> Run(TokenizeRequest request, RequestContext? context = null) =>
+        Call(() => new TokenizeTask().RunAsync(TinyModel.Create(), request, context ?? new RequestContext()));
 
     private static Task<DetokenizeResult> Decode(int[][] ids, bool skip = true) =>
         Call(() => new DetokenizeTask().RunAsync(TinyModel.Create(), new DetokenizeRequest { Ids = ids, SkipSpecialTokens = skip }, new RequestContext()));
