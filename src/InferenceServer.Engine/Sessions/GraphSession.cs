@@ -16,16 +16,18 @@ namespace InferenceServer.Engine.Sessions;
 /// </remarks>
 internal sealed class GraphSession : IGraphRunner, IDisposable
 {
-    private const int AssumedHeads = 16; // for outputs whose shape the graph does not say: attention [batch, heads, S, S]
+    private const int AssumedHeads = 16; // where neither graph nor config.json says how many there are
 
     private readonly InferenceSession session;
     private readonly IReadOnlyList<InputBinding> inputs;
     private readonly string[] inputNames;
     private readonly Dictionary<string, int[]> outputs;
     private readonly int? fixedBatch;
+    private readonly int heads;
 
-    private GraphSession(InferenceSession session, IReadOnlyList<InputBinding> inputs, GraphSummary summary)
+    private GraphSession(InferenceSession session, IReadOnlyList<InputBinding> inputs, GraphSummary summary, ModelConfig? config)
     {
+        heads = config?.Heads ?? AssumedHeads;
         this.session = session;
         this.inputs = inputs;
         inputNames = [.. inputs.Select(i => i.Name)];
@@ -82,7 +84,7 @@ internal sealed class GraphSession : IGraphRunner, IDisposable
 
         try
         {
-            return new GraphSession(session, InputBinding.BindAll(file, session.InputMetadata, config), summary);
+            return new GraphSession(session, InputBinding.BindAll(file, session.InputMetadata, config), summary, config);
         }
         catch
         {
@@ -110,13 +112,14 @@ internal sealed class GraphSession : IGraphRunner, IDisposable
 
         if (shape.Length == 0)
         {
-            return (long)rows * AssumedHeads * length * length * sizeof(float);
+            return (long)rows * heads * length * length * sizeof(float); // no shape at all: as if it were attention
         }
 
         var elements = 1L;
         for (var axis = 0; axis < shape.Length; axis++)
         {
-            elements *= shape[axis] >= 0 ? shape[axis] : axis == 0 ? rows : length;
+            // Of four axes the second is the heads: attention [batch, heads, S, S].
+            elements *= shape[axis] >= 0 ? shape[axis] : axis == 0 ? rows : axis == 1 && shape.Length == 4 ? heads : length;
         }
 
         return elements * sizeof(float);

@@ -115,7 +115,7 @@ internal static class JsonDiagnosis
             var index = 0;
             foreach (var item in element.EnumerateArray())
             {
-                if ((item.ValueKind == JsonValueKind.Null ? Wrong($"{path}[{index}]", itemType, null, item) : Find(item, itemType, $"{path}[{index}]")) is { } wrong)
+                if (!Fits(item, itemType) && (item.ValueKind == JsonValueKind.Null ? Wrong($"{path}[{index}]", itemType, null, item) : Find(item, itemType, $"{path}[{index}]")) is { } wrong)
                 {
                     return wrong;
                 }
@@ -127,6 +127,29 @@ internal static class JsonDiagnosis
         }
 
         return Check(element, type, path);
+    }
+
+    /// <summary>The quick answer for what long lists hold: a body of millions of entries must not cost seconds to refuse.</summary>
+    private static bool Fits(JsonElement item, Type type)
+    {
+        if (type == typeof(int))
+        {
+            return item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out _);
+        }
+
+        if (type != typeof(string) || item.ValueKind != JsonValueKind.String)
+        {
+            return false;
+        }
+
+        try
+        {
+            return item.GetString() is not null;
+        }
+        catch (InvalidOperationException)
+        {
+            return false; // half of a surrogate pair
+        }
     }
 
     private static InferenceException? FindInObject(JsonElement element, Type type, string path)

@@ -13,6 +13,24 @@ namespace InferenceServer.Engine.Tests.Sessions;
 public sealed class GraphSessionTests
 {
     [Theory]
+    [InlineData("bert-fill-mask-eager")]
+    [InlineData("bert-embed-sdpa")]
+    [InlineData("gpt2-with-past")]
+    [InlineData("qwen2-with-past")]
+    [InlineData("llama-dynamo")]
+    public void The_bytes_of_attention_are_known_before_the_run(string folder)
+    {
+        using var zoo = ZooGraph.Load(folder);
+        var ids = zoo.Cases[0].Input;
+        var length = ids.InputIds.Length;
+        foreach (var tap in zoo.Summary.Attention)
+        {
+            using var run = zoo.Session.Run([new SequenceRow(ids.InputIds, ids.TypeIds)], [tap.Output], CancellationToken.None);
+            Assert.Equal(run.Row(tap.Output, 0).Data.Length * 4L, zoo.Session.OutputBytes(tap.Output, 1, length));
+        }
+    }
+
+    [Theory]
     [InlineData("bert-fill-mask-eager", null, "logits")]
     [InlineData("bert-external-data", null, "logits")]
     [InlineData("bert-int8", "model_quantized.onnx", "logits")]

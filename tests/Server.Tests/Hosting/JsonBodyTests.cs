@@ -18,6 +18,15 @@ public sealed class JsonBodyTests
     }
 
     [Fact]
+    public void A_long_list_with_a_wrong_last_entry_is_refused_without_asking_the_serializer_for_each()
+    {
+        var body = "{\"ids\": [[" + string.Concat(Enumerable.Repeat("1,", 200_000)) + "1], \"x\"]}";
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        Assert.Equal("ids[1]", Assert.Throws<InferenceException>(() => Parse<DetokenizeBody>(body)).Field);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 16 << 20);
+    }
+
+    [Fact]
     public void Enumerations_go_by_their_wire_names()
     {
         var body = Parse<AttentionBody>("""{"text": "a", "format": "f16_base64", "kind": "cross", "aggregate": {"over": "all", "method": "rollout"}, "threshold": 0.5}""");
