@@ -138,6 +138,23 @@ public sealed class ReferenceDifferencesTests
     public void Regular_expressions_match_as_Oniguruma_does(string pattern, string text, bool matches) =>
         Assert.Equal(matches ? "#" : text, Normalized(Replace(pattern), text).Single());
 
+    [Fact]
+    public void Bytes_that_are_not_text_are_tokens_of_their_own_for_the_next_decoder()
+    {
+        var tokenizer = Load(new JsonObject
+        {
+            ["model"] = Words("<unk>", "<0xE2>", "<0x82>"),
+            ["decoder"] = new JsonObject
+            {
+                ["type"] = "Sequence",
+                ["decoders"] = new JsonArray(
+                    new JsonObject { ["type"] = "ByteFallback" }, new JsonObject { ["type"] = "WordPiece", ["prefix"] = "##", ["cleanup"] = false }),
+            },
+        });
+
+        Assert.Equal("\uFFFD \uFFFD", tokenizer.Decode([1, 2]));
+    }
+
     [Theory]
     [InlineData("(?i)ß")] // matches ss as well
     [InlineData("(?i)strasse")] // matches straße as well

@@ -41,7 +41,7 @@ internal sealed class ByteFallback : Decoder
             }
             catch (DecoderFallbackException)
             {
-                result.Add(new string('\uFFFD', bytes.Count));
+                result.AddRange(Enumerable.Repeat("\uFFFD", bytes.Count)); // tokens of their own for the decoders behind
             }
 
             bytes.Clear();
