@@ -59,10 +59,12 @@ internal static class WireJson
                 throw new JsonException();
             }
 
+            // The converter itself: the serializer would look for each entry from the body's first byte on when the body came in many segments.
+            var converter = (JsonConverter<T>)options.GetConverter(typeof(T));
             var entries = new List<T>();
             while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
             {
-                entries.Add(JsonSerializer.Deserialize<T>(ref reader, options) ?? throw new JsonException());
+                entries.Add(reader.TokenType == JsonTokenType.Null ? throw new JsonException() : converter.Read(ref reader, typeof(T), options)!);
             }
 
             return (TList)(object)entries.ToArray();
