@@ -18,6 +18,8 @@ internal sealed class GraphSession : IGraphRunner, IDisposable
 {
     private const int AssumedHeads = 16; // where neither graph nor config.json says how many there are
 
+    private const int LongRun = 1024; // padded tokens: a batch by the default budget keeps its memory for the next
+
     private readonly InferenceSession session;
     private readonly IReadOnlyList<InputBinding> inputs;
     private readonly string[] inputNames;
@@ -141,6 +143,11 @@ internal sealed class GraphSession : IGraphRunner, IDisposable
 
         var batch = new Batch(rows, fixedBatch ?? rows.Count, length, PadId);
         using var options = new RunOptions();
+        if ((long)batch.Rows * length > LongRun)
+        {
+            options.AddRunConfigEntry("memory.enable_memory_arena_shrinkage", "cpu:0"); // else one long text's memory is kept for ever
+        }
+
         var tensors = new List<OrtValue>(inputs.Count);
         var buffers = new Buffers();
         try
