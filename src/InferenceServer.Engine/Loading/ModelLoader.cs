@@ -271,9 +271,17 @@ public sealed partial class ModelLoader : IAsyncDisposable
         return DefaultMaxTokens;
     }
 
+    // A file that has gone since it was loaded costs the hash, not the answers that name it.
     private static string Sha256(string file)
     {
-        using var stream = File.OpenRead(file);
-        return Convert.ToHexStringLower(SHA256.HashData(stream));
+        try
+        {
+            using var stream = File.OpenRead(file);
+            return Convert.ToHexStringLower(SHA256.HashData(stream));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return "";
+        }
     }
 }

@@ -22,6 +22,6 @@ public sealed record Model
     /// <summary>Most tokens of one sequence, special tokens included: the smallest of what the files say.</summary>
     public required int MaxTokens { get; init; }
 
-    /// <summary>SHA-256 of the ONNX file, lower-case hex (provenance).</summary>
+    /// <summary>SHA-256 of the ONNX file, lower-case hex (provenance); empty when the file cannot be read any more.</summary>
     public required Lazy<string> Sha256 { get; init; }
 }

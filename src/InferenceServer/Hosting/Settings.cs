@@ -70,6 +70,10 @@ internal sealed record Settings
             {
                 errors.Add($"--models {setting}: there is no folder {folder}. Create it, or name the folder that holds the model folders.");
             }
+            else if (!CanBeListed(folder))
+            {
+                errors.Add($"--models {setting}: the folder {folder} cannot be listed. Give the user that runs the server the right to read it.");
+            }
 
             return folder;
         }
@@ -82,6 +86,19 @@ internal sealed record Settings
         }
 
         return found ?? beside;
+    }
+
+    private static bool CanBeListed(string folder)
+    {
+        try
+        {
+            _ = Directory.EnumerateDirectories(folder).Any();
+            return true;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
     }
 
     private static string? Upwards(string start)

@@ -122,6 +122,20 @@ public sealed class ModelLoaderTests : IDisposable
     }
 
     [Fact]
+    public async Task A_graph_file_that_goes_later_costs_its_hash_only()
+    {
+        Copy("good");
+        await using var loader = Loader();
+        await loader.LoadAsync(TestContext.Current.CancellationToken);
+        File.Delete(Graph(Path.Combine(directory, "good")));
+
+        var model = loader.Catalog.Get("good");
+
+        Assert.Equal("", model.Sha256.Value);
+        Assert.Equal(3, await model.Queue.RunAsync(new GraphInput([2, 5, 3]), [model.Graph.Outputs[0].Name], row => row.Length, new RequestContext(TestContext.Current.CancellationToken)));
+    }
+
+    [Fact]
     public async Task A_missing_directory_serves_nothing_and_says_so()
     {
         await using var loader = Loader(new LoadingOptions { Directory = Path.Combine(directory, "absent"), Execution = Cpu });
