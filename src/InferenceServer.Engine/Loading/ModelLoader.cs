@@ -28,7 +28,7 @@ public sealed partial class ModelLoader : IAsyncDisposable
     private readonly TimeProvider time;
     private readonly ExecutionDevice device;
     private readonly Lock gate = new();
-    private readonly List<(ModelEntry Entry, GraphQueue Queue, GraphSession Session)> served = [];
+    private readonly List<(ModelEntry Entry, GraphQueue Queue, IGraphRunner Session)> served = [];
     private bool disposed;
 
     /// <summary>Resolves the execution provider; nothing is loaded yet.</summary>
@@ -176,10 +176,11 @@ public sealed partial class ModelLoader : IAsyncDisposable
         try
         {
             Tokenizer tokenizer;
-            GraphSummary summary;
+            OnnxGraph graph;
             try
             {
-                (summary, session) = LoadGraph(manifest.Files.Main, manifest.Config, device, notes);
+                graph = OnnxGraph.Read(manifest.Files.Main, manifest.Config);
+                session = GraphSession.Load(graph.Summary, null, manifest.Config, device);
             }
             finally
             {
@@ -188,8 +189,8 @@ public sealed partial class ModelLoader : IAsyncDisposable
 
             session.PadId = manifest.Config.PadTokenId ?? tokenizer.Named.Pad?.Id ?? 0;
             cancellation.ThrowIfCancellationRequested();
-            var maxTokens = MaxTokens(manifest, summary, tokenizer, session, notes);
-            (summary, var note) = WarmUp.Run(session, summary, tokenizer, maxTokens);
+            var maxTokens = MaxTokens(manifest, graph.Summary, tokenizer, session, notes);
+            var (summary, note) = WarmUp.Run(session, graph.Summary, tokenizer, maxTokens);
             if (note is not null)
             {
                 notes.Add(note);
@@ -200,13 +201,22 @@ public sealed partial class ModelLoader : IAsyncDisposable
                 LogNote(logger, manifest.Id, told);
             }
 
-            return Serve(manifest, summary, tokenizer, session, maxTokens, notes, started);
+            return Serve(manifest, summary, tokenizer, WithAttention(graph, session, manifest), maxTokens, notes, started);
         }
         catch
         {
             session?.Dispose();
             throw;
         }
+    }
+
+    // Attention that the file does not give is exposed in a session of its own, opened when it is first asked for.
+    private IGraphRunner WithAttention(OnnxGraph graph, GraphSession plain, ModelManifest manifest)
+    {
+        var taps = graph.Summary.Attention.Select(t => t.Output).Where(o => !plain.HasOutput(o)).ToHashSet(StringComparer.Ordinal);
+        return taps.Count == 0
+            ? plain
+            : new TappedGraph(plain, taps, () => GraphSession.Load(graph.Summary, graph.ReadModel(), manifest.Config, device), options.Queue.MaxSequenceOutputBytes);
     }
 
     // A runtime or provider that refuses the graph with its attention outputs may still run the file as it is.
@@ -226,7 +236,7 @@ public sealed partial class ModelLoader : IAsyncDisposable
         }
     }
 
-    private ModelEntry Serve(ModelManifest manifest, GraphSummary summary, Tokenizer tokenizer, GraphSession session, int maxTokens, List<string> notes, long started)
+    private ModelEntry Serve(ModelManifest manifest, GraphSummary summary, Tokenizer tokenizer, IGraphRunner session, int maxTokens, List<string> notes, long started)
     {
         lock (gate)
         {

@@ -14,7 +14,7 @@ namespace InferenceServer.Engine.Sessions;
 /// A run: (1) every input is filled by its role in pooled buffers, rows padded at the right with the pad id and mask 0;
 /// (2) the graph runs with plain <c>Run</c> on the calling thread; (3) <see cref="GraphOutputs"/> shows the outputs row by row.
 /// </remarks>
-internal sealed class GraphSession : IGraphRunner, IDisposable
+internal sealed class GraphSession : IGraphRunner
 {
     private const int AssumedHeads = 16; // where neither graph nor config.json says how many there are
 
@@ -114,7 +114,7 @@ internal sealed class GraphSession : IGraphRunner, IDisposable
 
         if (shape.Length == 0)
         {
-            return (long)rows * heads * length * length * sizeof(float); // no shape at all: as if it were attention
+            return AttentionBytes(rows, length); // no shape at all: as if it were attention
         }
 
         var elements = 1L;
@@ -126,6 +126,9 @@ internal sealed class GraphSession : IGraphRunner, IDisposable
 
         return elements * sizeof(float);
     }
+
+    /// <summary>Bytes of one layer's attention <c>[rows, heads, length, length]</c>.</summary>
+    public long AttentionBytes(int rows, int length) => (long)rows * heads * length * length * sizeof(float);
 
     /// <inheritdoc/>
     public IBatchOutputs Run(IReadOnlyList<SequenceRow> rows, IReadOnlyCollection<string> outputs, CancellationToken terminate)

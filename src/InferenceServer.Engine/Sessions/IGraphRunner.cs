@@ -14,7 +14,7 @@ internal sealed record BatchRules(int MaxSequences = int.MaxValue, bool EqualLen
 }
 
 /// <summary>Runs batches through one graph. Thread-safe: several lanes call it at once.</summary>
-internal interface IGraphRunner
+internal interface IGraphRunner : IDisposable
 {
     /// <summary>What a batch may be.</summary>
     BatchRules Rules { get; }

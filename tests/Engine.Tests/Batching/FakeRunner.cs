@@ -62,4 +62,8 @@ internal sealed class FakeRunner(BatchRules? rules = null) : IGraphRunner
         {
         }
     }
+
+    public void Dispose()
+    {
+    }
 }

@@ -136,6 +136,25 @@ public sealed class ModelLoaderTests : IDisposable
     }
 
     [Fact]
+    public async Task Attention_larger_than_a_run_may_hold_is_refused_before_it_runs_and_the_rest_is_served()
+    {
+        Copy("good");
+        await using var loader = Loader(new LoadingOptions { Directory = directory, Execution = Cpu, Queue = new QueueOptions { MaxSequenceOutputBytes = 1000 } });
+        await loader.LoadAsync(TestContext.Current.CancellationToken);
+        var model = loader.Catalog.Get("good");
+        Task<int> Ask(int tokens, string output) =>
+            model.Queue.RunAsync(new GraphInput([.. Enumerable.Repeat(5, tokens)]), [output], row => row.Length, new RequestContext(TestContext.Current.CancellationToken));
+
+        var tap = model.Graph.Attention[0].Output;
+        Assert.Equal(2, await Ask(2, tap)); // 2 layers x 4 heads x 2 x 2 floats
+        var refused = await Assert.ThrowsAsync<InferenceException>(() => Ask(6, tap)); // one layer would fit, what the run holds does not
+
+        Assert.Equal(ErrorKind.TooLarge, refused.Kind);
+        Assert.Contains("1000", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(6, await Ask(6, model.Graph.Outputs[0].Name));
+    }
+
+    [Fact]
     public async Task A_missing_directory_serves_nothing_and_says_so()
     {
         await using var loader = Loader(new LoadingOptions { Directory = Path.Combine(directory, "absent"), Execution = Cpu });
