@@ -227,7 +227,7 @@ public static class FolderInspection
     private static GraphSummary TryRun(string file, ModelConfig config, GraphSummary graph, Tokenizer tokenizer, List<string> notes)
     {
         var device = ExecutionDevice.Resolve(new ExecutionOptions { Provider = ExecutionProvider.Cpu }, NullLogger.Instance);
-        var (summary, session) = ModelLoader.LoadGraph(file, config, device, notes);
+        var (summary, session) = Open(file, config, device, notes);
         using (session)
         {
             session.PadId = config.PadTokenId ?? tokenizer.Named.Pad?.Id ?? 0;
@@ -238,6 +238,23 @@ public static class FolderInspection
             }
 
             return summary;
+        }
+    }
+
+    // With its attention exposed, so that a runtime that refuses this is told of here and not by the first attention request.
+    private static (GraphSummary Summary, GraphSession Session) Open(string file, ModelConfig config, ExecutionDevice device, List<string> notes)
+    {
+        var graph = OnnxGraph.Read(file, config);
+        try
+        {
+            return (graph.Summary, GraphSession.Load(graph.Summary, graph.IsEdited ? graph.ReadModel() : null, config, device));
+        }
+        catch (ModelLoadException e) when (graph.IsEdited)
+        {
+            var plain = graph.WithoutAttention($"The {device.Name} provider does not run this graph with its attention probabilities as outputs. Export the model with attn_implementation=eager.").Summary;
+            var session = GraphSession.Load(plain, null, config, device);
+            notes.Add($"Its attention cannot be read: {e.Message}");
+            return (plain, session);
         }
     }
 

@@ -219,23 +219,6 @@ public sealed partial class ModelLoader : IAsyncDisposable
             : new TappedGraph(plain, taps, () => GraphSession.Load(graph.Summary, graph.ReadModel(), manifest.Config, device), options.Queue.MaxSequenceOutputBytes);
     }
 
-    // A runtime or provider that refuses the graph with its attention outputs may still run the file as it is.
-    internal static (GraphSummary Summary, GraphSession Session) LoadGraph(string file, ModelConfig config, ExecutionDevice device, List<string> notes)
-    {
-        var graph = OnnxGraph.Read(file, config);
-        try
-        {
-            return (graph.Summary, GraphSession.Load(graph.Summary, graph.IsEdited ? graph.ReadModel() : null, config, device));
-        }
-        catch (ModelLoadException e) when (graph.IsEdited)
-        {
-            var plain = graph.WithoutAttention($"The {device.Name} provider does not run this graph with its attention probabilities as outputs. Export the model with attn_implementation=eager.").Summary;
-            var session = GraphSession.Load(plain, null, config, device);
-            notes.Add($"Served without attention: {e.Message}");
-            return (plain, session);
-        }
-    }
-
     private ModelEntry Serve(ModelManifest manifest, GraphSummary summary, Tokenizer tokenizer, IGraphRunner session, int maxTokens, List<string> notes, long started)
     {
         lock (gate)
