@@ -1,5 +1,5 @@
 using System.Text.Json.Serialization;
-using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Scheduling;
 
 namespace InferenceServer.Engine.Tasks;
 

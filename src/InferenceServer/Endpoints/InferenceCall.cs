@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Reflection;
-using InferenceServer.Engine.Batching;
-using InferenceServer.Engine.Loading;
+using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Serving;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Hosting;
 

@@ -1,5 +1,5 @@
 using InferenceServer.Engine.Diagnostics;
-using InferenceServer.Engine.Loading;
+using InferenceServer.Engine.Serving;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Hosting;

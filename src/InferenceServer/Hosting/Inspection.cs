@@ -1,4 +1,4 @@
-using InferenceServer.Engine.Loading;
+using InferenceServer.Engine.Serving;
 
 namespace InferenceServer.Hosting;
 

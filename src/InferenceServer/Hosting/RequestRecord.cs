@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Scheduling;
 
 namespace InferenceServer.Hosting;
 

@@ -1,5 +1,5 @@
-using InferenceServer.Engine.Loading;
-using InferenceServer.Engine.Sessions;
+using InferenceServer.Engine.Serving;
+using InferenceServer.Engine.Execution;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.Configuration.Json;

@@ -1,6 +1,6 @@
-using InferenceServer.Engine.Batching;
-using InferenceServer.Engine.Loading;
-using InferenceServer.Engine.Sessions;
+using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Serving;
+using InferenceServer.Engine.Execution;
 
 namespace InferenceServer.Hosting;
 

@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text;
-using InferenceServer.Engine.Loading;
+using InferenceServer.Engine.Serving;
 using InferenceServer.Engine.Tasks;
 
 namespace InferenceServer.Hosting;

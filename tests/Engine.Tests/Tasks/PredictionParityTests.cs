@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
-using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tasks.FillMask;
 using InferenceServer.Engine.Tasks.NextToken;

@@ -1,4 +1,4 @@
-using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tasks.FillMask;
 using InferenceServer.Engine.Tasks.QuestionAnswering;

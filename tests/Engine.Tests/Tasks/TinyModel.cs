@@ -1,5 +1,5 @@
 using System.Text.Json;
-using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tokenization;

@@ -1,4 +1,4 @@
-using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks;
 using Microsoft.ML.OnnxRuntime;
 using Xunit;

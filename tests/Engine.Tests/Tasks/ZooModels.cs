@@ -1,7 +1,7 @@
 using System.Text.Json;
-using InferenceServer.Engine.Loading;
+using InferenceServer.Engine.Serving;
 using InferenceServer.Engine.Manifest;
-using InferenceServer.Engine.Sessions;
+using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tests.Tasks;
 using Xunit;

@@ -29,7 +29,7 @@ public sealed class SettingsTests
         Assert.Empty(errors);
         Assert.Equal(7, settings.Limits.MaxInputs);
         Assert.Equal(new Limits().MaxTokens, settings.Limits.MaxTokens); // an empty variable is none
-        Assert.Equal(InferenceServer.Engine.Sessions.ExecutionProvider.Cpu, settings.Loading.Execution.Provider);
+        Assert.Equal(InferenceServer.Engine.Execution.ExecutionProvider.Cpu, settings.Loading.Execution.Provider);
         Assert.Equal("onnx/x.onnx", settings.Loading.Files["a b"]);
         Assert.Equal(LogFormat.Json, settings.Logging.Format);
     }

@@ -1,7 +1,7 @@
 using System.Numerics.Tensors;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Manifest;
-using InferenceServer.Engine.Sessions;
+using InferenceServer.Engine.Execution;
 
 namespace InferenceServer.Engine.Tasks.Attention;
 

@@ -1,5 +1,5 @@
 using System.Numerics.Tensors;
-using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
 
 namespace InferenceServer.Engine.Tasks.Attention;

@@ -1,8 +1,8 @@
 using System.Numerics.Tensors;
-using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Manifest;
-using InferenceServer.Engine.Sessions;
+using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks.Embeddings;

@@ -1,6 +1,6 @@
 using System.Numerics.Tensors;
 using InferenceServer.Engine.Manifest;
-using InferenceServer.Engine.Sessions;
+using InferenceServer.Engine.Execution;
 
 namespace InferenceServer.Engine.Tasks.Embeddings;
 

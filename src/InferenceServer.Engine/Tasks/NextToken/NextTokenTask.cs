@@ -1,5 +1,5 @@
-using InferenceServer.Engine.Batching;
-using InferenceServer.Engine.Sessions;
+using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Execution;
 
 namespace InferenceServer.Engine.Tasks.NextToken;
 

@@ -1,6 +1,6 @@
-using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
-using InferenceServer.Engine.Sessions;
+using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks.Perplexity;

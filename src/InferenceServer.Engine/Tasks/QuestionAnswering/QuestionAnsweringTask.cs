@@ -1,4 +1,4 @@
-using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Tokenization;
 

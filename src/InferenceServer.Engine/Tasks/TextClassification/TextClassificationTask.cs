@@ -1,4 +1,4 @@
-using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Scheduling;
 
 namespace InferenceServer.Engine.Tasks.TextClassification;
 

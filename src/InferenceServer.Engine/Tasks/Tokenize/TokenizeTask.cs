@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Tokenization;
 

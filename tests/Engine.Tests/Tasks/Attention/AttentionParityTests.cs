@@ -1,4 +1,4 @@
-using InferenceServer.Engine.Batching;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tasks.Attention;

@@ -1,0 +1,75 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace InferenceServer.Engine.Execution;
+
+/// <summary>Where models run.</summary>
+public enum ExecutionProvider
+{
+    /// <summary>CUDA when it is usable, else the CPU, with a warning when a GPU was hoped for.</summary>
+    Auto,
+
+    /// <summary>The CPU.</summary>
+    Cpu,
+
+    /// <summary>CUDA; start-up ends when it is not usable.</summary>
+    Cuda,
+}
+
+/// <summary>How the CUDA memory arena grows.</summary>
+public enum ArenaStrategy
+{
+    /// <summary>In powers of two: few allocations, up to twice the memory.</summary>
+    NextPowerOfTwo,
+
+    /// <summary>By what is asked for: less memory, more allocations.</summary>
+    SameAsRequested,
+}
+
+/// <summary>How graphs are executed. Converted once from the configuration; the same for every model.</summary>
+public sealed record ExecutionOptions
+{
+    /// <summary>Where models run. Change it to <c>cuda</c> so that a missing GPU stops the server instead of making it slow.</summary>
+    public ExecutionProvider Provider { get; init; } = ExecutionProvider.Auto;
+
+    /// <summary>Index of the GPU, from 0. Change it on a machine with several.</summary>
+    [Range(0, 255)]
+    public int DeviceId { get; init; }
+
+    /// <summary>Most GPU memory of one model's arena, in bytes; 0 = no limit. Set it when other programs share the GPU.</summary>
+    [Range(0, 1L << 50)]
+    public long MemoryLimit { get; init; }
+
+    /// <summary>How the GPU arena grows. Change it when memory is short: <see cref="Sessions.ArenaStrategy.SameAsRequested"/> wastes less.</summary>
+    public ArenaStrategy ArenaStrategy { get; init; } = ArenaStrategy.NextPowerOfTwo;
+
+    /// <summary>TF32 arithmetic for float32 products on the GPU: faster, about three decimal digits. Off, so that results equal the CPU's within 1e-4.</summary>
+    public bool Tf32 { get; init; }
+
+    /// <summary>
+    /// Asks for CUDA graphs (less launch overhead). A captured graph is replayed with the inputs' old addresses and shapes, so it is
+    /// right only for inputs of one shape that stay at one place on the device; batches here have neither, and the option is ignored with a warning.
+    /// </summary>
+    public bool CudaGraph { get; init; }
+
+    /// <summary>Path of a <c>libonnxruntime_providers_cuda.so</c> of the same ONNX Runtime version, to add CUDA at run time to the CPU build; null = none.</summary>
+    public string? ProviderLibrary { get; init; }
+
+    /// <summary>Batches that run at once on each model; 0 = one for each core (one on a GPU). Fewer, with more <see cref="IntraOpThreads"/>, lowers the latency of single long inputs.</summary>
+    [Range(0, 1024)]
+    public int Lanes { get; init; }
+
+    /// <summary>Threads that one batch computes with; 0 = the cores divided by the lanes. Several lanes of one thread give the most tokens per second.</summary>
+    [Range(0, 1024)]
+    public int IntraOpThreads { get; init; }
+
+    /// <summary>Folder for measurements that may be kept between starts; null = none are kept.</summary>
+    public string? CacheDirectory { get; init; }
+
+    /// <summary>The lanes and threads that the settings mean on this machine: cores as <see cref="Environment.ProcessorCount"/> counts them (it honours container limits).</summary>
+    internal (int Lanes, int Threads) Resolve(bool gpu)
+    {
+        var cores = Math.Max(1, Environment.ProcessorCount);
+        var lanes = Lanes > 0 ? Lanes : IntraOpThreads > 0 ? Math.Max(1, cores / IntraOpThreads) : gpu ? 1 : cores;
+        return (lanes, IntraOpThreads > 0 ? IntraOpThreads : Math.Max(1, cores / lanes));
+    }
+}

@@ -1,0 +1,169 @@
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Manifest;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace InferenceServer.Engine.Execution;
+
+/// <summary>What an input of a graph is for.</summary>
+internal enum InputRole
+{
+    /// <summary>Token ids <c>[batch, sequence]</c>.</summary>
+    InputIds,
+
+    /// <summary>1 for tokens, 0 for padding <c>[batch, past + sequence]</c>.</summary>
+    AttentionMask,
+
+    /// <summary>Segments <c>[batch, sequence]</c>.</summary>
+    TokenTypeIds,
+
+    /// <summary>0, 1, 2, ... by row <c>[batch, sequence]</c>.</summary>
+    PositionIds,
+
+    /// <summary>0, 1, 2, ... for the whole batch <c>[sequence]</c>.</summary>
+    CachePosition,
+
+    /// <summary>Keys or values of earlier tokens: none here, so an axis is 0.</summary>
+    Past,
+
+    /// <summary>Whether the branch with a cache is taken: no.</summary>
+    UseCacheBranch,
+
+    /// <summary>Length of each row less one <c>[batch]</c>.</summary>
+    LastPosition,
+
+    /// <summary>Length of the padded batch, one number.</summary>
+    TotalLength,
+
+    /// <summary>One number that is 0 here: the length of the past, or how many last logits to keep (0 = all).</summary>
+    Zero,
+}
+
+/// <summary>An input of a graph with its role, as the graph declares it; bound by name, so the order does not matter.</summary>
+/// <param name="Name">Name in the graph.</param>
+/// <param name="Role">What it is for.</param>
+/// <param name="Type">Element type that it takes.</param>
+/// <param name="Shape">Declared shape, -1 where it is dynamic.</param>
+internal sealed record InputBinding(string Name, InputRole Role, TensorElementType Type, int[] Shape)
+{
+    private static readonly Dictionary<string, InputRole> Roles = new(StringComparer.Ordinal)
+    {
+        ["input_ids"] = InputRole.InputIds,
+        ["attention_mask"] = InputRole.AttentionMask,
+        ["input_mask"] = InputRole.AttentionMask,
+        ["token_type_ids"] = InputRole.TokenTypeIds,
+        ["segment_ids"] = InputRole.TokenTypeIds,
+        ["position_ids"] = InputRole.PositionIds,
+        ["cache_position"] = InputRole.CachePosition,
+        ["use_cache_branch"] = InputRole.UseCacheBranch,
+        ["seqlens_k"] = InputRole.LastPosition,
+        ["total_sequence_length"] = InputRole.TotalLength,
+        ["total_seq_len"] = InputRole.TotalLength,
+        ["past_sequence_length"] = InputRole.Zero,
+        ["past_seq_len"] = InputRole.Zero,
+        ["num_logits_to_keep"] = InputRole.Zero,
+        ["logits_to_keep"] = InputRole.Zero,
+    };
+
+    /// <summary>Finds the role of every input.</summary>
+    /// <exception cref="ModelLoadException">An input has no known role, or a shape or type that its role cannot have; the message names it and lists the inputs.</exception>
+    public static IReadOnlyList<InputBinding> BindAll(string file, IReadOnlyDictionary<string, NodeMetadata> inputs, ModelConfig? config)
+    {
+        var all = string.Join(", ", inputs.Keys.Take(12)) + (inputs.Count > 12 ? $" and {inputs.Count - 12} more" : "");
+        var bindings = new List<InputBinding>(inputs.Count);
+        foreach (var (name, node) in inputs)
+        {
+            if (!node.IsTensor || RoleOf(name) is not { } role)
+            {
+                throw new ModelLoadException($"{file}: the input '{name}' has no known role (the inputs are {all}). Export the model with the inputs input_ids, attention_mask, token_type_ids, position_ids and past_key_values.*.");
+            }
+
+            var binding = new InputBinding(name, role, node.ElementDataType, node.Dimensions);
+            bindings.Add(role == InputRole.Past ? binding with { Shape = binding.PastShape(file, config) } : binding.Checked(file));
+        }
+
+        if (bindings.Count(b => b.Role == InputRole.InputIds) != 1)
+        {
+            throw new ModelLoadException($"{file}: the graph needs an input 'input_ids' for the token ids; its inputs are {(all.Length == 0 ? "none" : all)}. Export the model for text.");
+        }
+
+        return bindings;
+    }
+
+    private static InputRole? RoleOf(string name)
+    {
+        var colon = name.LastIndexOf(':'); // TensorFlow exports write input_ids:0
+        var plain = colon > 0 && name.AsSpan(colon + 1).IndexOfAnyExceptInRange('0', '9') < 0 ? name[..colon] : name;
+        if (Roles.TryGetValue(plain, out var role))
+        {
+            return role;
+        }
+
+        // past_key_values.0.key, past_key_0, past_0; those of an encoder (past_key_values.0.encoder.key) need encoder states.
+        return plain.StartsWith("past", StringComparison.Ordinal) && plain.Any(char.IsAsciiDigit) && !plain.Contains("encoder", StringComparison.Ordinal)
+            ? InputRole.Past
+            : null;
+    }
+
+    private InputBinding Checked(string file)
+    {
+        var rank = Role switch
+        {
+            InputRole.InputIds or InputRole.AttentionMask or InputRole.TokenTypeIds or InputRole.PositionIds => 2,
+            _ => 1,
+        };
+        var supported = Type is TensorElementType.Int64 or TensorElementType.Int32
+            || (Type is TensorElementType.Float or TensorElementType.Bool && Role is InputRole.AttentionMask)
+            || (Type is TensorElementType.Bool && Role is InputRole.UseCacheBranch);
+        if (!supported)
+        {
+            throw new ModelLoadException($"{file}: the input '{Name}' takes {Type}, which cannot be fed. Export it with int64.");
+        }
+
+        if (Shape.Length > rank || (rank == 2 && Shape.Length == 1))
+        {
+            throw new ModelLoadException($"{file}: the input '{Name}' has {Shape.Length} axes instead of {rank} ([batch, sequence]). Export it with {rank}.");
+        }
+
+        return this;
+    }
+
+    // Axis 0 stays dynamic (the batch), the axis of the past becomes 0, heads and head size come from the graph, else from the config.
+    private int[] PastShape(string file, ModelConfig? config)
+    {
+        var shape = (int[])Shape.Clone();
+        var (batch, past, heads, size) = shape.Length switch
+        {
+            3 => (0, 1, -1, 2), // one head, keys and values together
+            4 => (0, 2, 1, 3),
+            5 => (1, 3, 2, 4), // keys and values stacked on axis 0
+            _ => throw new ModelLoadException($"{file}: the input '{Name}' has {shape.Length} axes; a past has [batch, heads, past, head size]. Export the model with separate keys and values."),
+        };
+        if (shape[past] > 0)
+        {
+            throw new ModelLoadException($"{file}: the input '{Name}' has a past of the fixed length {shape[past]}. Export it with a dynamic past_sequence_length.");
+        }
+
+        shape[past] = 0;
+        if (batch == 1 && shape[0] < 0)
+        {
+            shape[0] = 2;
+        }
+
+        if (heads > 0 && shape[heads] < 0)
+        {
+            shape[heads] = config?.KeyValueHeads ?? throw Missing("num_key_value_heads or num_attention_heads");
+        }
+
+        if (shape[size] < 0)
+        {
+            var head = config?.HeadSize ?? throw Missing("head_dim, or hidden_size and num_attention_heads");
+            shape[size] = shape.Length == 3 ? 2 * head : head;
+        }
+
+        return shape;
+
+        ModelLoadException Missing(string field) =>
+            new($"{file}: the shape of the input '{Name}' is not in the graph, and config.json has no {field}. Add it to config.json.");
+    }
+}

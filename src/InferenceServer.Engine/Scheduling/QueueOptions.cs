@@ -1,0 +1,38 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace InferenceServer.Engine.Scheduling;
+
+/// <summary>How a model's queue packs and what it takes in.</summary>
+public sealed record QueueOptions
+{
+    /// <summary>Most padded tokens of a batch (rows x longest row); a longer single sequence runs alone. 1024 stays in the cache of a CPU core; raise it on a GPU.</summary>
+    [Range(1, 1 << 24)]
+    public int MaxBatchTokens { get; init; } = 1024;
+
+    /// <summary>Most sequences of a batch. Bounds the work lost when one batch fails.</summary>
+    [Range(1, 1 << 16)]
+    public int MaxBatchSequences { get; init; } = 256;
+
+    /// <summary>Most bytes of one batch's outputs (logits over a vocabulary, attention). Bounds the memory of a lane.</summary>
+    [Range(1L << 16, 1L << 40)]
+    public long MaxBatchOutputBytes { get; init; } = 256L << 20;
+
+    /// <summary>Most bytes of one sequence's outputs; a longer one is refused with 413 before it runs. Attention of all layers, or logits over a large vocabulary, of a long text would take all memory.</summary>
+    [Range(1L << 16, 1L << 40)]
+    public long MaxSequenceOutputBytes { get; init; } = 2L << 30;
+
+    /// <summary>Most requests that may wait at one model. Full answers 429 with the time after which it is worth trying again.</summary>
+    [Range(1, 1 << 24)]
+    public int MaxWaitingRequests { get; init; } = 2048;
+
+    /// <summary>Most sequences that may wait at one model; one request may bring many.</summary>
+    [Range(1, 1 << 28)]
+    public int MaxWaitingSequences { get; init; } = 16384;
+
+    /// <summary>Most tokens that may wait at one model. Bounds memory and the longest wait.</summary>
+    [Range(1, 1L << 40)]
+    public long MaxWaitingTokens { get; init; } = 2_000_000;
+
+    /// <summary>A sequence that has waited this long goes before better packing. Lower is fairer, higher packs better.</summary>
+    public TimeSpan AgeLimit { get; init; } = TimeSpan.FromMilliseconds(100);
+}

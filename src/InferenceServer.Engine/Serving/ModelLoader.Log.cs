@@ -1,0 +1,28 @@
+using InferenceServer.Engine.Diagnostics;
+using Microsoft.Extensions.Logging;
+
+namespace InferenceServer.Engine.Serving;
+
+public sealed partial class ModelLoader
+{
+    [LoggerMessage(EventIds.Loading, LogLevel.Debug, "{Model} is ready after {Milliseconds} ms")]
+    private static partial void LogReady(ILogger logger, string model, long milliseconds);
+
+    [LoggerMessage(EventIds.Loading + 1, LogLevel.Error, "{Model} cannot be served: {Reason}")]
+    private static partial void LogFailed(ILogger logger, string model, string reason);
+
+    [LoggerMessage(EventIds.Loading + 2, LogLevel.Error, "{Model} cannot be served because of an unexpected error")]
+    private static partial void LogUnexpected(ILogger logger, Exception exception, string model);
+
+    [LoggerMessage(EventIds.Loading + 3, LogLevel.Information, "{Folder} is skipped: it has neither a config.json nor an ONNX file")]
+    private static partial void LogSkipped(ILogger logger, string folder);
+
+    [LoggerMessage(EventIds.Loading + 4, LogLevel.Warning, "The models directory {Directory} does not exist; nothing is served. Name another with --models")]
+    private static partial void LogNoDirectory(ILogger logger, string directory);
+
+    [LoggerMessage(EventIds.Loading + 5, LogLevel.Warning, "The setting Models:{Folder}:File has no folder of that name in the models directory")]
+    private static partial void LogSettingWithoutFolder(ILogger logger, string folder);
+
+    [LoggerMessage(EventIds.Loading + 6, LogLevel.Information, "{Model}: {Note}")]
+    private static partial void LogNote(ILogger logger, string model, string note);
+}

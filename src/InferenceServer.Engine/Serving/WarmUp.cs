@@ -1,0 +1,180 @@
+using System.Globalization;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Tokenization;
+
+namespace InferenceServer.Engine.Serving;
+
+/// <summary>
+/// The first runs of a graph: they fill its caches, show that graph and tokenizer belong together, and find out whether a
+/// padded batch gives what each sequence gives alone. Where it does not, sequences of that graph run one at a time. Shapes of
+/// outputs that the file leaves open are known after them.
+/// </summary>
+internal static class WarmUp
+{
+    private const string Short = "A first run.";
+    private const string Long = "A second sentence, which is longer than the first, so that the first one is padded when both run together.";
+    private const float Tolerance = 1e-3f; // relative to the largest value where that is above 1
+    private const float HalfTolerance = 3e-2f; // float16 sums differ by their order
+
+    /// <summary>Runs the graph; returns the summary with the shapes that were seen, and a note for people when its sequences run one at a time, else null.</summary>
+    /// <exception cref="ModelLoadException">The graph cannot run what the tokenizer gives.</exception>
+    public static (GraphSummary Summary, string? Note) Run(GraphSession session, GraphSummary summary, Tokenizer tokenizer, int maxTokens)
+    {
+        SequenceRow[] rows = [Row(Short), Row(Long)];
+        return Run(session, summary, rows);
+
+        SequenceRow Row(string text)
+        {
+            var encoding = tokenizer.Encode(text);
+            int[] ids = encoding.Length == 0 ? [0] : encoding.Ids;
+            int[] types = encoding.Length == 0 ? [0] : encoding.TypeIds;
+            return new SequenceRow(ids[..Math.Min(ids.Length, maxTokens)], types[..Math.Min(ids.Length, maxTokens)]);
+        }
+    }
+
+    /// <summary>Runs two rows alone and together and compares.</summary>
+    internal static (GraphSummary Summary, string? Note) Run(GraphSession session, GraphSummary summary, IReadOnlyList<SequenceRow> rows)
+    {
+        if (session.Rules.EqualLengthsOnly)
+        {
+            var row = OfLength(rows[0], session.Rules.FixedLength ?? rows[0].InputIds.Length);
+            rows = [row, row];
+        }
+
+        var outputs = session.ComparableOutputs;
+        List<Dictionary<string, (float[] Data, int[] Shape)>> alone;
+        try
+        {
+            alone = [.. rows.Select(r => Read(session, [r], outputs)[0])];
+        }
+        catch (InferenceException e)
+        {
+            var file = Path.GetFileName(summary.File);
+            throw new ModelLoadException(e.Kind == ErrorKind.Unprocessable
+                ? $"{file}: the tokenizer gives ids that the graph does not have; the two do not belong together. Download the folder again."
+                : $"{file}: the first run failed: {session.Explain(e)}. Export the model again.", e);
+        }
+
+        return (WithShapes(summary, rows, alone), Note(session, summary, rows, outputs, alone));
+    }
+
+    private static string? Note(
+        GraphSession session, GraphSummary summary, IReadOnlyList<SequenceRow> rows, IReadOnlyList<string> outputs, List<Dictionary<string, (float[] Data, int[] Shape)>> alone)
+    {
+        if (session.Rules.MaxSequences == 1)
+        {
+            return summary.QuantizesActivations
+                ? "Its activations are quantised with one scale for a whole batch, so a result would depend on what else is in it: sequences run one at a time."
+                : "The graph takes one sequence: sequences run one at a time.";
+        }
+
+        try
+        {
+            var together = Read(session, rows, outputs);
+            var tolerance = summary.WeightType == "float16" ? HalfTolerance : Tolerance;
+            for (var row = 0; row < rows.Count; row++)
+            {
+                if (outputs.FirstOrDefault(o => !Equal(alone[row][o], together[row][o], tolerance)) is { } output)
+                {
+                    session.RunAlone();
+                    return $"In a padded batch its output '{output}' differs from that of a sequence alone: sequences run one at a time.";
+                }
+            }
+
+            return null;
+        }
+        catch (InferenceException e)
+        {
+            session.RunAlone();
+            return $"The graph refuses a batch ({session.Explain(e)}): sequences run one at a time.";
+        }
+    }
+
+    /// <summary>
+    /// Puts the number of axes that was seen where the file says none, and a size where the file says none and both runs had the same. A size equal to the length
+    /// of the input stays open.
+    /// </summary>
+    private static GraphSummary WithShapes(GraphSummary summary, IReadOnlyList<SequenceRow> rows, List<Dictionary<string, (float[] Data, int[] Shape)>> alone)
+    {
+        return summary with { Outputs = [.. summary.Outputs.Select(o => alone[0].TryGetValue(o.Name, out var first) ? o with { Shape = Seen(o.Shape, first.Shape, alone[1][o.Name].Shape) } : o)] };
+
+        IReadOnlyList<string>? Seen(IReadOnlyList<string>? declared, int[] first, int[] second)
+        {
+            if (first.Length != second.Length || (declared is not null && declared.Count != first.Length + 1))
+            {
+                return declared;
+            }
+
+            string[] shape = [declared?[0] ?? "?", .. first.Select((size, axis) => declared?[axis + 1] ?? "?")];
+            for (var axis = 0; axis < first.Length; axis++)
+            {
+                if (!int.TryParse(shape[axis + 1], out _) && first[axis] == second[axis] && first[axis] != rows[0].InputIds.Length)
+                {
+                    shape[axis + 1] = first[axis].ToString(CultureInfo.InvariantCulture);
+                }
+            }
+
+            return shape;
+        }
+    }
+
+    private static SequenceRow OfLength(SequenceRow row, int length) =>
+        new([.. Enumerable.Range(0, length).Select(i => row.InputIds[i % row.InputIds.Length])], null);
+
+    private static List<Dictionary<string, (float[] Data, int[] Shape)>> Read(GraphSession session, IReadOnlyList<SequenceRow> rows, IReadOnlyList<string> outputs)
+    {
+        using var run = session.Run(rows, outputs, CancellationToken.None);
+        var read = new List<Dictionary<string, (float[] Data, int[] Shape)>>(rows.Count);
+        for (var row = 0; row < rows.Count; row++)
+        {
+            var values = new Dictionary<string, (float[] Data, int[] Shape)>(outputs.Count);
+            foreach (var output in outputs)
+            {
+                var own = run.Row(output, row);
+                values[output] = (own.Data.ToArray(), own.Shape.ToArray());
+            }
+
+            read.Add(values);
+        }
+
+        return read;
+    }
+
+    // The smaller shape decides: what is beyond it in the other is padding.
+    private static bool Equal((float[] Data, int[] Shape) alone, (float[] Data, int[] Shape) padded, float tolerance)
+    {
+        if (alone.Shape.Length != padded.Shape.Length || alone.Shape.Where((size, axis) => size > padded.Shape[axis]).Any())
+        {
+            return false;
+        }
+
+        if (alone.Data.Length == 0)
+        {
+            return true;
+        }
+
+        var limit = tolerance * Math.Max(1f, alone.Data.Where(float.IsFinite).Select(Math.Abs).DefaultIfEmpty().Max());
+        return SameFrom(0, 0, 0);
+
+        bool SameFrom(int axis, int atAlone, int atPadded)
+        {
+            if (axis == alone.Shape.Length)
+            {
+                var (a, b) = (alone.Data[atAlone], padded.Data[atPadded]);
+                return a.Equals(b) || Math.Abs(a - b) <= limit || (a < -1e4f && b < -1e4f); // masked scores
+            }
+
+            for (var i = 0; i < alone.Shape[axis]; i++)
+            {
+                if (!SameFrom(axis + 1, (atAlone * alone.Shape[axis]) + i, (atPadded * padded.Shape[axis]) + i))
+                {
+                    return false;
+                }
+            }
+
+            return true;
+        }
+    }
+}

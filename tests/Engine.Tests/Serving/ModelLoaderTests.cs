@@ -1,0 +1,286 @@
+using System.Security.Cryptography;
+using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Serving;
+using InferenceServer.Engine.Execution;
+using Microsoft.Extensions.Logging;
+using Xunit;
+
+namespace InferenceServer.Engine.Tests.Serving;
+
+/// <summary>Folders become models or say why not, side by side.</summary>
+public sealed class ModelLoaderTests : IDisposable
+{
+    private readonly string directory = Directory.CreateTempSubdirectory("models").FullName;
+    private readonly Lines lines = new();
+
+    [Fact]
+    public async Task Demo_models_are_ready_with_the_limits_that_their_files_name()
+    {
+        await using var loader = Loader(new LoadingOptions { Directory = Demos(), Execution = Cpu });
+        await loader.LoadAsync(TestContext.Current.CancellationToken);
+        Assert.True(loader.Catalog.IsReady);
+        Assert.All(loader.Catalog.Entries, e => Assert.True(e.State == ModelState.Ready, $"{e.Id}: {e.Reason}"));
+        Assert.Equal(
+            [("demo-bert", 256), ("demo-gpt", 256), ("demo-language", 128), ("demo-translator", 64)],
+            loader.Catalog.Entries.Select(e => (e.Id, e.Model!.MaxTokens)));
+        Assert.All(loader.Catalog.Entries, e => Assert.Equal("cpu", e.Provider));
+        Assert.All(loader.Catalog.Entries, e => Assert.InRange(e.LoadTime, TimeSpan.FromTicks(1), TimeSpan.FromMinutes(1)));
+
+        var bert = loader.Catalog.Get("demo-bert");
+        Assert.Equal(Convert.ToHexStringLower(SHA256.HashData(await File.ReadAllBytesAsync(bert.Manifest.Files.Main, TestContext.Current.CancellationToken))), bert.Sha256.Value);
+        var values = await bert.Queue.RunAsync(
+            new GraphInput(bert.Tokenizer.Encode("a").Ids), [bert.Graph.Outputs[0].Name], row => row.Length, new RequestContext(TestContext.Current.CancellationToken));
+        Assert.Equal(bert.Tokenizer.Encode("a").Length, values);
+    }
+
+    [Fact]
+    public async Task Bad_folders_fail_with_their_reason_and_good_ones_serve()
+    {
+        Copy("good");
+        Copy("corrupt", f => File.WriteAllBytes(Graph(f), [0x08, 0x08, 0x3A, 0xFF, 0xFF, 0xFF]));
+        Copy("nonsense", f => File.WriteAllText(Graph(f), "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n"));
+        Copy("cut", f => Cut(Graph(f)));
+        Copy("cut-tokenizer", f => Cut(Path.Combine(f, "tokenizer.json")));
+        Copy("no-graph", f => File.Delete(Graph(f)));
+        Copy("wrong-config", f => File.WriteAllText(Path.Combine(f, "config.json"), "{"));
+        Directory.CreateDirectory(Path.Combine(directory, "empty"));
+        Directory.CreateDirectory(Path.Combine(directory, ".cache"));
+        File.WriteAllText(Path.Combine(Directory.CreateDirectory(Path.Combine(directory, "scripts")).FullName, "train.py"), "");
+
+        await using var loader = Loader();
+        await loader.LoadAsync(TestContext.Current.CancellationToken);
+
+        Assert.Equal(["corrupt", "cut", "cut-tokenizer", "good", "no-graph", "nonsense", "wrong-config"], loader.Catalog.Entries.Select(e => e.Id));
+        Assert.True(loader.Catalog.IsReady);
+        Assert.NotNull(loader.Catalog.Get("good"));
+        Refused("corrupt", "model.onnx");
+        Refused("nonsense", "model.onnx");
+        Refused("cut", "model.onnx");
+        Refused("cut-tokenizer", "tokenizer.json");
+        Refused("no-graph", "ONNX");
+        Refused("wrong-config", "config.json");
+        Assert.Equal(2, lines.Of(LogLevel.Information).Count(l => l.Contains("skipped", StringComparison.Ordinal)));
+
+        void Refused(string id, string named)
+        {
+            var entry = loader.Catalog.Entry(id);
+            Assert.Equal(ModelState.Failed, entry.State);
+            Assert.Null(entry.Model);
+            Assert.NotNull(entry.Reason);
+            TestContext.Current.TestOutputHelper!.WriteLine($"{id}: {entry.Reason}");
+            Assert.Contains(named, entry.Reason, StringComparison.Ordinal);
+            Assert.DoesNotContain("unexpected error", entry.Reason, StringComparison.OrdinalIgnoreCase);
+            Assert.DoesNotContain(directory, entry.Reason, StringComparison.Ordinal);
+            Assert.DoesNotContain("\n", entry.Reason, StringComparison.Ordinal);
+            var refused = Assert.Throws<InferenceException>(() => loader.Catalog.Get(id));
+            Assert.Equal(ErrorKind.NotLoaded, refused.Kind);
+            Assert.Contains(entry.Reason, refused.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task A_tokenizer_that_gives_ids_the_graph_does_not_have_is_refused_at_the_start()
+    {
+        // Every id moves beyond the table of the graph.
+        Copy("mismatched", f =>
+        {
+            var path = Path.Combine(f, "tokenizer.json");
+            var root = System.Text.Json.Nodes.JsonNode.Parse(File.ReadAllText(path))!;
+            var vocabulary = root["model"]!["vocab"]!.AsObject();
+            foreach (var (token, id) in vocabulary.ToList())
+            {
+                vocabulary[token] = id!.GetValue<int>() + 1_000_000;
+            }
+
+            foreach (var added in root["added_tokens"]!.AsArray())
+            {
+                added!["id"] = added["id"]!.GetValue<int>() + 1_000_000;
+            }
+
+            root["post_processor"] = null;
+            File.WriteAllText(path, root.ToJsonString());
+        });
+        await using var loader = Loader();
+        await loader.LoadAsync(TestContext.Current.CancellationToken);
+        var entry = loader.Catalog.Entry("mismatched");
+        Assert.Equal(ModelState.Failed, entry.State);
+        Assert.Contains("do not belong together", entry.Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_file_setting_chooses_and_cannot_leave_the_folder()
+    {
+        Copy("chosen", f => File.Copy(Graph(f), Path.Combine(f, "other.onnx")));
+        Copy("outside");
+        var files = new Dictionary<string, string> { ["chosen"] = "other.onnx", ["outside"] = "../chosen/onnx/model.onnx", ["nowhere"] = "model.onnx" };
+        await using var loader = Loader(new LoadingOptions { Directory = directory, Files = files, Execution = Cpu });
+        await loader.LoadAsync(TestContext.Current.CancellationToken);
+        Assert.EndsWith("other.onnx", loader.Catalog.Get("chosen").Manifest.Files.Main, StringComparison.Ordinal);
+        Assert.Equal(ModelState.Failed, loader.Catalog.Entry("outside").State);
+        Assert.Contains(lines.Of(LogLevel.Warning), l => l.Contains("Models:nowhere:File", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_graph_file_that_goes_later_costs_its_hash_only()
+    {
+        Copy("good");
+        await using var loader = Loader();
+        await loader.LoadAsync(TestContext.Current.CancellationToken);
+        File.Delete(Graph(Path.Combine(directory, "good")));
+
+        var model = loader.Catalog.Get("good");
+
+        Assert.Equal("", model.Sha256.Value);
+        Assert.Equal(3, await model.Queue.RunAsync(new GraphInput([2, 5, 3]), [model.Graph.Outputs[0].Name], row => row.Length, new RequestContext(TestContext.Current.CancellationToken)));
+    }
+
+    [Fact]
+    public async Task Attention_larger_than_a_run_may_hold_is_refused_before_it_runs_and_the_rest_is_served()
+    {
+        Copy("good");
+        await using var loader = Loader(new LoadingOptions { Directory = directory, Execution = Cpu, Queue = new QueueOptions { MaxSequenceOutputBytes = 1000 } });
+        await loader.LoadAsync(TestContext.Current.CancellationToken);
+        var model = loader.Catalog.Get("good");
+        Task<int> Ask(int tokens, string output) =>
+            model.Queue.RunAsync(new GraphInput([.. Enumerable.Repeat(5, tokens)]), [output], row => row.Length, new RequestContext(TestContext.Current.CancellationToken));
+
+        var tap = model.Graph.Attention[0].Output;
+        Assert.Equal(2, await Ask(2, tap)); // 2 layers x 4 heads x 2 x 2 floats
+        var refused = await Assert.ThrowsAsync<InferenceException>(() => Ask(6, tap)); // one layer would fit, what the run holds does not
+
+        Assert.Equal(ErrorKind.TooLarge, refused.Kind);
+        Assert.Contains("1000", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(6, await Ask(6, model.Graph.Outputs[0].Name));
+    }
+
+    [Fact]
+    public async Task A_missing_directory_serves_nothing_and_says_so()
+    {
+        await using var loader = Loader(new LoadingOptions { Directory = Path.Combine(directory, "absent"), Execution = Cpu });
+        await loader.LoadAsync(TestContext.Current.CancellationToken);
+        Assert.Empty(loader.Catalog.Entries);
+        Assert.False(loader.Catalog.IsReady);
+        Assert.Contains(lines.Of(LogLevel.Warning), l => l.Contains("absent", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task At_the_end_models_are_unloaded()
+    {
+        Copy("good");
+        var loader = Loader();
+        await loader.LoadAsync(TestContext.Current.CancellationToken);
+        var model = loader.Catalog.Get("good");
+        await loader.DisposeAsync();
+        await loader.DisposeAsync();
+        Assert.Equal(ErrorKind.NotLoaded, Assert.Throws<InferenceException>(() => loader.Catalog.Get("good")).Kind);
+        var late = model.Queue.RunAsync(new GraphInput([1]), [model.Graph.Outputs[0].Name], row => 0, new RequestContext());
+        Assert.Equal(ErrorKind.Unavailable, (await Assert.ThrowsAsync<InferenceException>(() => late)).Kind);
+    }
+
+    [Fact]
+    public void A_loading_model_says_so()
+    {
+        var catalog = new ModelCatalog { IsStarting = false };
+        catalog.Set(new ModelEntry { Id = "slow", State = ModelState.Loading });
+        var e = Assert.Throws<InferenceException>(() => catalog.Get("slow"));
+        Assert.Equal(ErrorKind.Unavailable, e.Kind);
+        Assert.NotNull(e.RetryAfter);
+        Assert.False(catalog.IsReady);
+    }
+
+    [Theory]
+    [InlineData("other")]
+    [InlineData("../slow")]
+    [InlineData("SLOW")]
+    public void An_unknown_model_is_answered_with_the_known_ones(string id)
+    {
+        var catalog = new ModelCatalog { IsStarting = false };
+        catalog.Set(new ModelEntry { Id = "slow", State = ModelState.Loading });
+        var e = Assert.Throws<InferenceException>(() => catalog.Get(id));
+        Assert.Equal(ErrorKind.UnknownModel, e.Kind);
+        Assert.Contains("'slow'", e.Message, StringComparison.Ordinal);
+    }
+
+    public void Dispose()
+    {
+        Directory.Delete(directory, recursive: true);
+        lines.Dispose();
+    }
+
+    private static ExecutionOptions Cpu => new() { Provider = ExecutionProvider.Cpu };
+
+    private static string Graph(string folder) => Path.Combine(folder, "onnx", "model.onnx");
+
+    private static string Demos()
+    {
+        var folder = new DirectoryInfo(AppContext.BaseDirectory);
+        while (!File.Exists(Path.Combine(folder!.FullName, "InferenceServer.sln")))
+        {
+            folder = folder.Parent;
+        }
+
+        return Path.Combine(folder.FullName, "models");
+    }
+
+    private static void Cut(string path)
+    {
+        var bytes = File.ReadAllBytes(path);
+        File.WriteAllBytes(path, bytes[..(bytes.Length / 2)]);
+    }
+
+    private ModelLoader Loader(LoadingOptions? options = null) =>
+        new(options ?? new LoadingOptions { Directory = directory, Execution = Cpu }, new ModelCatalog(), lines);
+
+    // A copy of demo-language, which is small, with a fault.
+    private void Copy(string id, Action<string>? damage = null)
+    {
+        var from = Path.Combine(Demos(), "demo-language");
+        var to = Path.Combine(directory, id);
+        foreach (var file in Directory.EnumerateFiles(from, "*", SearchOption.AllDirectories).Where(f => !f.Contains("expected", StringComparison.Ordinal)))
+        {
+            var target = Path.Combine(to, Path.GetRelativePath(from, file));
+            Directory.CreateDirectory(Path.GetDirectoryName(target)!);
+            File.Copy(file, target);
+        }
+
+        damage?.Invoke(to);
+    }
+
+    /// <summary>Collects log lines.</summary>
+    private sealed class Lines : ILoggerFactory, ILogger
+    {
+        private readonly List<(LogLevel Level, string Text)> lines = [];
+
+        public IReadOnlyList<string> Of(LogLevel level)
+        {
+            lock (lines)
+            {
+                return [.. lines.Where(l => l.Level == level).Select(l => l.Text)];
+            }
+        }
+
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public void AddProvider(ILoggerProvider provider)
+        {
+        }
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            lock (lines)
+            {
+                lines.Add((logLevel, formatter(state, exception) + exception));
+            }
+        }
+
+        public void Dispose()
+        {
+        }
+    }
+}
