@@ -32,7 +32,7 @@ internal sealed unsafe class GraphOutputs : IBatchOutputs
     {
         if (!outputs.TryGetValue(output, out var found))
         {
-            throw new InferenceException(ErrorKind.Internal, $"The output '{output}' was read but not asked for.");
+            throw new InferenceException(ErrorCode.Internal, $"The output '{output}' was read but not asked for.");
         }
 
         if (found.RowShape is null)
@@ -72,7 +72,7 @@ internal sealed unsafe class GraphOutputs : IBatchOutputs
             var shape = info.Shape;
             if (shape.Length == 0 || shape[0] % rows != 0)
             {
-                throw new InferenceException(ErrorKind.Internal, $"The output '{name}' has no batch axis.");
+                throw new InferenceException(ErrorCode.Internal, $"The output '{name}' has no batch axis.");
             }
 
             // [batch * heads, S, S] (some exports) reads as [batch, heads, S, S].
@@ -138,7 +138,7 @@ internal sealed unsafe class GraphOutputs : IBatchOutputs
                     TensorPrimitives.ConvertTruncating(value.GetTensorDataAsSpan<int>(), to);
                     break;
                 default:
-                    throw new InferenceException(ErrorKind.Internal, $"The output '{name}' has the element type {type}, which is not read.");
+                    throw new InferenceException(ErrorCode.Internal, $"The output '{name}' has the element type {type}, which is not read.");
             }
         }
     }

@@ -10,7 +10,7 @@ internal static partial class NativeMessage
     /// <summary>The message on one line, without error codes, source locations and folders.</summary>
     public static string Short(Exception e)
     {
-        var text = ErrorCode().Replace(e.Message, "");
+        var text = CodePrefix().Replace(e.Message, "");
         text = SourceLocation().Replace(text, "");
         text = Folder().Replace(text, "");
         text = WhiteSpace().Replace(text, " ").Trim().TrimEnd('.');
@@ -20,11 +20,11 @@ internal static partial class NativeMessage
     /// <summary>A failed run as the client sees it: the input's fault where ONNX Runtime says so, else a defect.</summary>
     public static InferenceException ToInference(OnnxRuntimeException e) =>
         e.Message.Contains("out of data bounds", StringComparison.Ordinal) || e.Message.Contains("indices element out of", StringComparison.Ordinal)
-            ? new InferenceException(ErrorKind.Unprocessable, "A token id or a position is outside of the model's table. Send ids of the model's vocabulary, and no more tokens than its maximum.", "inputs", e)
-            : new InferenceException(ErrorKind.Internal, "The model failed on this input.", null, e);
+            ? new InferenceException(ErrorCode.Unprocessable, "A token id or a position is outside of the model's table. Send ids of the model's vocabulary, and no more tokens than its maximum.", "inputs", e)
+            : new InferenceException(ErrorCode.Internal, "The model failed on this input.", null, e);
 
     [GeneratedRegex(@"^\[ErrorCode:[^\]]*\]\s*")]
-    private static partial Regex ErrorCode();
+    private static partial Regex CodePrefix();
 
     [GeneratedRegex(@"/[^\s:]+\.(cc|cpp|h|cu):\d+\s+[^\n]*?\)\s*(?=[A-Z'""a-z])|/[^\s:]+\.(cc|cpp|h|cu):\d+")]
     private static partial Regex SourceLocation();

@@ -18,7 +18,7 @@ internal sealed class Door(QueueOptions options)
     {
         lock (gate)
         {
-            refusal = closed ? new InferenceException(ErrorKind.Unavailable, "The model is being taken out of service; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) }
+            refusal = closed ? new InferenceException(ErrorCode.Unavailable, "The model is being taken out of service; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) }
                 : !requests.ContainsKey(rider.Context) && requests.Count >= options.MaxWaitingRequests ? Full($"{requests.Count} requests wait at the model, the limit is {options.MaxWaitingRequests}")
                 : sequences >= options.MaxWaitingSequences ? Full($"{sequences} sequences wait at the model, the limit is {options.MaxWaitingSequences}")
                 : sequences > 0 && tokens + rider.Length > options.MaxWaitingTokens ? Full($"{tokens} tokens wait at the model, the limit is {options.MaxWaitingTokens}")
@@ -72,7 +72,7 @@ internal sealed class Door(QueueOptions options)
     private InferenceException Full(string what)
     {
         var seconds = drainRate > 0 ? Math.Clamp(tokens / drainRate / 2, 1, 60) : 1;
-        return new InferenceException(ErrorKind.QueueFull, $"The queue is full: {what}. Try again after the time in Retry-After, or send fewer inputs at once.")
+        return new InferenceException(ErrorCode.QueueFull, $"The queue is full: {what}. Try again after the time in Retry-After, or send fewer inputs at once.")
         {
             RetryAfter = TimeSpan.FromSeconds(Math.Ceiling(seconds)),
         };

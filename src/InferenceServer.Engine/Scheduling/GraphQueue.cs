@@ -64,7 +64,7 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
 
         if (outputs.FirstOrDefault(o => !runner.HasOutput(o)) is { } unknown)
         {
-            return Task.FromException<T>(new InferenceException(ErrorKind.Internal, $"The graph has no output '{unknown}'."));
+            return Task.FromException<T>(new InferenceException(ErrorCode.Internal, $"The graph has no output '{unknown}'."));
         }
 
         var length = runner.Rules.Padded(input.InputIds.Length);
@@ -72,7 +72,7 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
         if (bytes > maxSequenceOutputBytes)
         {
             return Task.FromException<T>(new InferenceException(
-                ErrorKind.TooLarge,
+                ErrorCode.TooLarge,
                 $"For an input of {length} tokens the model would put out {bytes} bytes; the limit is {maxSequenceOutputBytes} (setting Queue:MaxSequenceOutputBytes). Send a shorter input, or ask for fewer layers."));
         }
 
@@ -94,7 +94,7 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
         return rider.Task;
     }
 
-    /// <summary>Lets what runs end, answers what waits with <see cref="ErrorKind.Unavailable"/>, and ends the lanes.</summary>
+    /// <summary>Lets what runs end, answers what waits with <see cref="ErrorCode.Unavailable"/>, and ends the lanes.</summary>
     public async ValueTask DisposeAsync()
     {
         door.Close();
@@ -106,7 +106,7 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
     }
 
     private static InferenceException Closed() =>
-        new(ErrorKind.Unavailable, "The model is being taken out of service; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) };
+        new(ErrorCode.Unavailable, "The model is being taken out of service; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) };
 
     private async Task LoopAsync()
     {
@@ -125,7 +125,7 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
             catch (Exception e)
             {
                 LogLoopFailed(logger, e, model); // a defect: without this the model would never answer again
-                FailAll(waiting.RemoveAll(), new InferenceException(ErrorKind.Internal, "The queue failed on what waited.", null, e));
+                FailAll(waiting.RemoveAll(), new InferenceException(ErrorCode.Internal, "The queue failed on what waited.", null, e));
             }
         }
 
@@ -202,7 +202,7 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
                 LogLaneFailed(logger, e, model);
                 foreach (var rider in batch.Riders)
                 {
-                    rider.Fail(new InferenceException(ErrorKind.Internal, "The model failed on this input.", null, e));
+                    rider.Fail(new InferenceException(ErrorCode.Internal, "The model failed on this input.", null, e));
                 }
             }
             finally
@@ -255,12 +255,12 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
         }
         catch (Exception e)
         {
-            if (e is not InferenceException { Kind: not ErrorKind.Internal })
+            if (e is not InferenceException { Code: not ErrorCode.Internal })
             {
                 LogRunFailed(logger, e, model, riders[0].Length);
             }
 
-            riders[0].Fail(e as InferenceException ?? new InferenceException(ErrorKind.Internal, "The model failed on this input.", null, e));
+            riders[0].Fail(e as InferenceException ?? new InferenceException(ErrorCode.Internal, "The model failed on this input.", null, e));
             return riders[0].Length;
         }
     }

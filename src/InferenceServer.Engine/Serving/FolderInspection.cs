@@ -284,7 +284,7 @@ public static class FolderInspection
     private sealed class ClosedQueue : IGraphQueue
     {
         public Task<T> RunAsync<T>(GraphInput input, IReadOnlyList<string> outputs, RowReader<T> read, RequestContext context) =>
-            throw new InferenceException(ErrorKind.Unavailable, "The model is being inspected, not served.");
+            throw new InferenceException(ErrorCode.Unavailable, "The model is being inspected, not served.");
     }
 
     /// <summary>Collects what is understood and what is wrong.</summary>

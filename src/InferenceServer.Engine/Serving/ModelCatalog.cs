@@ -22,13 +22,13 @@ public sealed class ModelCatalog
     public ModelEntry? Find(string id) => entries.GetValueOrDefault(id);
 
     /// <summary>The entry of that id, whatever its state.</summary>
-    /// <exception cref="InferenceException"><see cref="ErrorKind.UnknownModel"/>; the message names the known ids.</exception>
+    /// <exception cref="InferenceException"><see cref="ErrorCode.UnknownModel"/>; the message names the known ids.</exception>
     public ModelEntry Entry(string id) => Find(id) ?? throw Unknown(id);
 
     /// <summary>The ready model of that id.</summary>
     /// <exception cref="InferenceException">
-    /// <see cref="ErrorKind.UnknownModel"/> (names the known ids), <see cref="ErrorKind.NotLoaded"/> (failed, with its reason, or unloaded),
-    /// <see cref="ErrorKind.Unavailable"/> (still loading).
+    /// <see cref="ErrorCode.UnknownModel"/> (names the known ids), <see cref="ErrorCode.NotLoaded"/> (failed, with its reason, or unloaded),
+    /// <see cref="ErrorCode.Unavailable"/> (still loading).
     /// </exception>
     public Model Get(string id)
     {
@@ -36,9 +36,9 @@ public sealed class ModelCatalog
         return entry.State switch
         {
             ModelState.Ready => entry.Model!,
-            ModelState.Loading => throw new InferenceException(ErrorKind.Unavailable, $"The model '{id}' is still loading; try again in a moment.", "model") { RetryAfter = TimeSpan.FromSeconds(1) },
-            ModelState.Failed => throw new InferenceException(ErrorKind.NotLoaded, $"The model '{id}' could not be loaded: {entry.Reason}", "model"),
-            _ => throw new InferenceException(ErrorKind.NotLoaded, $"The model '{id}' is unloaded; load it with POST /api/models/{id}/load.", "model"),
+            ModelState.Loading => throw new InferenceException(ErrorCode.Unavailable, $"The model '{id}' is still loading; try again in a moment.", "model") { RetryAfter = TimeSpan.FromSeconds(1) },
+            ModelState.Failed => throw new InferenceException(ErrorCode.NotLoaded, $"The model '{id}' could not be loaded: {entry.Reason}", "model"),
+            _ => throw new InferenceException(ErrorCode.NotLoaded, $"The model '{id}' is unloaded; load it with POST /api/models/{id}/load.", "model"),
         };
     }
 
@@ -56,6 +56,6 @@ public sealed class ModelCatalog
             _ => $"known are {string.Join(", ", known)}",
         };
         var name = id.Length > 100 ? id[..100] + "..." : id;
-        return new InferenceException(ErrorKind.UnknownModel, $"There is no model '{name}'; {list}.", "model");
+        return new InferenceException(ErrorCode.UnknownModel, $"There is no model '{name}'; {list}.", "model");
     }
 }

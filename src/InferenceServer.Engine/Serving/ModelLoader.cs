@@ -65,7 +65,7 @@ public sealed partial class ModelLoader : IAsyncDisposable
         await Parallel.ForEachAsync(folders, parallel, (folder, token) => LoadFolderAsync(folder, token)).ConfigureAwait(false);
     }
 
-    /// <summary>Lets what runs end, answers what waits with <see cref="ErrorKind.Unavailable"/>, releases the graphs.</summary>
+    /// <summary>Lets what runs end, answers what waits with <see cref="ErrorCode.Unavailable"/>, releases the graphs.</summary>
     public async ValueTask DisposeAsync()
     {
         lock (gate)

@@ -52,7 +52,7 @@ internal static class WarmUp
         catch (InferenceException e)
         {
             var file = Path.GetFileName(summary.File);
-            throw new ModelLoadException(e.Kind == ErrorKind.Unprocessable
+            throw new ModelLoadException(e.Code == ErrorCode.Unprocessable
                 ? $"{file}: the tokenizer gives ids that the graph does not have; the two do not belong together. Download the folder again."
                 : $"{file}: the first run failed: {session.Explain(e)}. Export the model again.", e);
         }

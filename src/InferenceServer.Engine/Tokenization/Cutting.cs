@@ -92,7 +92,7 @@ internal static class Cutting
         if (pieces * length > MostPieceTokens)
         {
             throw new InferenceException(
-                ErrorKind.TooLarge,
+                ErrorCode.TooLarge,
                 $"With max_length {truncation.MaxLength} and stride {truncation.Stride} the text becomes {pieces} pieces of {length} tokens; at most {MostPieceTokens} tokens are made of one text. Raise max_length, lower the stride, or send a shorter text.");
         }
     }

@@ -26,7 +26,7 @@ internal static class Bounds
     {
         if (bytes > limits.MaxAnswerBytes)
         {
-            throw new InferenceException(ErrorKind.TooLarge, string.Create(CultureInfo.InvariantCulture, $"The answer would have about {bytes} bytes; the limit is {limits.MaxAnswerBytes} (setting Limits:MaxAnswerBytes). {remedy}"));
+            throw new InferenceException(ErrorCode.TooLarge, string.Create(CultureInfo.InvariantCulture, $"The answer would have about {bytes} bytes; the limit is {limits.MaxAnswerBytes} (setting Limits:MaxAnswerBytes). {remedy}"));
         }
     }
 }

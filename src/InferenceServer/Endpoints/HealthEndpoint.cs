@@ -51,11 +51,11 @@ internal static class HealthEndpoint
     {
         public Task ExecuteAsync(HttpContext httpContext)
         {
-            var row = ErrorTable.Row(ErrorKind.Unavailable);
+            var row = ErrorTable.Row(ErrorCode.Unavailable);
             httpContext.Response.Headers.RetryAfter = "1";
             return ProblemWriter.WriteAsync(httpContext, new Problem
             {
-                Type = "urn:inference-server:error:" + row.Code,
+                Type = "urn:inference-server:error:" + row.Name,
                 Title = row.Title,
                 Status = row.Status,
                 Detail = detail,

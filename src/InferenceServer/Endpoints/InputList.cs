@@ -42,7 +42,7 @@ internal sealed record InputList
     {
         if (Texts is null)
         {
-            throw new InferenceException(ErrorKind.Malformed, $"'{field}' must be a text or a list of texts here, not token ids.", field);
+            throw new InferenceException(ErrorCode.Malformed, $"'{field}' must be a text or a list of texts here, not token ids.", field);
         }
 
         Check(max, field);

@@ -73,7 +73,7 @@ internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T
                 // Anything after the value throws.
             }
 
-            return value ?? throw new InferenceException(ErrorKind.Malformed, $"The body is null; expected an object with the fields {string.Join(", ", JsonDiagnosis.Fields(typeof(T)))}.");
+            return value ?? throw new InferenceException(ErrorCode.Malformed, $"The body is null; expected an object with the fields {string.Join(", ", JsonDiagnosis.Fields(typeof(T)))}.");
         }
         catch (JsonException e)
         {
@@ -85,7 +85,7 @@ internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T
     {
         if (length > limit)
         {
-            throw new InferenceException(ErrorKind.TooLarge, $"The body is larger than {limit} bytes (setting Limits:MaxBodyBytes). Send fewer inputs a request.");
+            throw new InferenceException(ErrorCode.TooLarge, $"The body is larger than {limit} bytes (setting Limits:MaxBodyBytes). Send fewer inputs a request.");
         }
     }
 

@@ -297,5 +297,5 @@ internal static class JsonDiagnosis
 
     private static string Shorten(string text) => text.Length <= MaxShown ? text : text[..MaxShown] + "...";
 
-    private static InferenceException Malformed(string? field, string message) => new(ErrorKind.Malformed, message, string.IsNullOrEmpty(field) ? null : field);
+    private static InferenceException Malformed(string? field, string message) => new(ErrorCode.Malformed, message, string.IsNullOrEmpty(field) ? null : Argument.Of(field));
 }

@@ -43,7 +43,7 @@ internal static class ModelsEndpoint
         var ids = catalog.Entries.Select(e => e.Id).ToList();
         var near = NearestName.Find(id, ids) is { } name ? $" Did you mean '{name}'?" : "";
         var all = ids.Count == 0 ? catalog.IsStarting ? "they are still being listed" : "there is none" : string.Join(", ", ids.Take(shown)) + (ids.Count > shown ? ", ..." : "");
-        throw new InferenceException(ErrorKind.UnknownModel, $"There is no model '{(id.Length > 100 ? id[..100] + "..." : id)}'.{near} GET /api/models lists them: {all}.");
+        throw new InferenceException(ErrorCode.UnknownModel, $"There is no model '{(id.Length > 100 ? id[..100] + "..." : id)}'.{near} GET /api/models lists them: {all}.");
     }
 
     private static ModelAnswer Answer(ModelEntry entry)

@@ -29,7 +29,7 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
 
     private async Task AnswerAsync(HttpContext context, Exception exception)
     {
-        if (context.RequestAborted.IsCancellationRequested && exception is OperationCanceledException or IOException or InferenceException { Kind: ErrorKind.ClientGone })
+        if (context.RequestAborted.IsCancellationRequested && exception is OperationCanceledException or IOException or InferenceException { Code: ErrorCode.ClientGone })
         {
             RequestRecord.Of(context).ClientGone = true;
             return; // nobody reads an answer
@@ -38,11 +38,11 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
         var record = RequestRecord.Of(context);
         var problem = exception switch
         {
-            InferenceException e => Of(context, e.Kind, e.Message, e.Field == "model" ? null : e.Field), // the model is in the path, no field names it
+            InferenceException e => Of(context, e.Code, e.Message, e.Argument?.ToString() is "model" ? null : e.Argument?.ToString()), // the model is in the path, no field names it
             OperationCanceledException when !context.RequestAborted.IsCancellationRequested =>
-                Of(context, ErrorKind.DeadlinePassed, "The request did not finish within the server's time limit (setting Limits:RequestTimeoutSeconds). Send fewer or shorter inputs, or try again when the server is less busy.", null),
+                Of(context, ErrorCode.DeadlinePassed, "The request did not finish within the server's time limit (setting Limits:RequestTimeoutSeconds). Send fewer or shorter inputs, or try again when the server is less busy.", null),
             BadHttpRequestException e => OfStatus(context, e.StatusCode, e.StatusCode == StatusCodes.Status413PayloadTooLarge ? null : e.Message),
-            _ => Of(context, ErrorKind.Internal, $"A defect of the server kept it from answering; its log tells more under the request id {record.Id}.", null),
+            _ => Of(context, ErrorCode.Internal, $"A defect of the server kept it from answering; its log tells more under the request id {record.Id}.", null),
         };
         if (problem.Status == StatusCodes.Status500InternalServerError)
         {
@@ -67,10 +67,10 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
         await WriteAsync(context, problem);
     }
 
-    private static Problem Of(HttpContext context, ErrorKind kind, string detail, string? field)
+    private static Problem Of(HttpContext context, ErrorCode code, string detail, string? field)
     {
-        var row = ErrorTable.Row(kind);
-        return Make(context, row.Status, row.Code, row.Title, detail, field);
+        var row = ErrorTable.Row(code);
+        return Make(context, row.Status, row.Name, row.Title, detail, field);
     }
 
     private static Problem OfStatus(HttpContext context, int status, string? detail = null)

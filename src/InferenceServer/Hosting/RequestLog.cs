@@ -21,7 +21,7 @@ internal sealed partial class RequestLog(RequestDelegate next, ILogger<RequestLo
 
     private void Write(HttpContext context, RequestRecord record)
     {
-        var (method, path, status) = (context.Request.Method, context.Request.Path.ToUriComponent(), record.ClientGone ? ErrorTable.Status(ErrorKind.ClientGone) : context.Response.StatusCode);
+        var (method, path, status) = (context.Request.Method, context.Request.Path.ToUriComponent(), record.ClientGone ? ErrorTable.Status(ErrorCode.ClientGone) : context.Response.StatusCode);
         var elapsed = Math.Round(Stopwatch.GetElapsedTime(record.Started).TotalMilliseconds, 1);
         if (record.Cost is { } cost)
         {

@@ -107,7 +107,7 @@ public sealed class GraphSessionTests
     {
         using var zoo = ZooGraph.Load("bert-fill-mask-eager");
         var e = Assert.Throws<InferenceException>(() => zoo.Session.Run([new SequenceRow([2, 1_000_000, 3], null)], ["logits"], CancellationToken.None));
-        Assert.Equal(ErrorKind.Unprocessable, e.Kind);
+        Assert.Equal(ErrorCode.Unprocessable, e.Code);
         Assert.DoesNotContain("/", e.Message, StringComparison.Ordinal);
     }
 

@@ -112,7 +112,7 @@ public sealed class InputBindingTests
         Assert.Equal(new BatchRules(1, false, 4), session.Rules);
         using var run = session.Run([Long], ["y"], CancellationToken.None);
         Assert.Equal([5, 6, 7, 0], run.Row("y", 0).Data.ToArray());
-        Assert.Equal(ErrorKind.Unprocessable, Assert.Throws<InferenceException>(() => session.Run([new SequenceRow([1, 2, 3, 4, 5], null)], ["y"], CancellationToken.None)).Kind);
+        Assert.Equal(ErrorCode.Unprocessable, Assert.Throws<InferenceException>(() => session.Run([new SequenceRow([1, 2, 3, 4, 5], null)], ["y"], CancellationToken.None)).Code);
     }
 
     [Fact]

@@ -33,7 +33,7 @@ public sealed class GraphQueueTests
         var runner = new FakeRunner { Bytes = (rows, length) => (long)rows * length * length * (1L << 20) };
         await using var queue = new GraphQueue(runner, new QueueOptions(), 1, "m", NullLogger.Instance, time);
         var refused = await Assert.ThrowsAsync<InferenceException>(() => Run(queue, 100));
-        Assert.Equal(ErrorKind.TooLarge, refused.Kind);
+        Assert.Equal(ErrorCode.TooLarge, refused.Code);
         Assert.Contains("Queue:MaxSequenceOutputBytes", refused.Message, StringComparison.Ordinal);
         Assert.Empty(runner.Batches);
         Assert.Equal(3, (await Run(queue, 3)).Length);
@@ -52,7 +52,7 @@ public sealed class GraphQueueTests
         await first;
         foreach (var rider in waiting)
         {
-            Assert.Equal(ErrorKind.Internal, (await Assert.ThrowsAsync<InferenceException>(() => rider.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken))).Kind);
+            Assert.Equal(ErrorCode.Internal, (await Assert.ThrowsAsync<InferenceException>(() => rider.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken))).Code);
         }
 
         broken = false;
@@ -164,7 +164,7 @@ public sealed class GraphQueueTests
         runner.Release(10);
         await Task.WhenAll(first, good, also);
         var e = await Assert.ThrowsAsync<InferenceException>(() => bad);
-        Assert.Equal(ErrorKind.Internal, e.Kind);
+        Assert.Equal(ErrorCode.Internal, e.Code);
         Assert.DoesNotContain("secret", e.Message, StringComparison.Ordinal);
         Assert.Equal(6, (await Run(queue, 6)).Length);
     }
@@ -188,7 +188,7 @@ public sealed class GraphQueueTests
         var good = Run(queue, 2);
         runner.Release(2);
         await Task.WhenAll(first, good);
-        Assert.Equal(ErrorKind.Internal, (await Assert.ThrowsAsync<InferenceException>(() => bad)).Kind);
+        Assert.Equal(ErrorCode.Internal, (await Assert.ThrowsAsync<InferenceException>(() => bad)).Code);
         Assert.Equal(2, runner.Batches.Count); // the batch did not run again
     }
 
@@ -205,7 +205,7 @@ public sealed class GraphQueueTests
         await runner.StartedAsync();
         var waiting = Run(queue, 1000);
         var e = await Assert.ThrowsAsync<InferenceException>(() => Run(queue, 1));
-        Assert.Equal(ErrorKind.QueueFull, e.Kind);
+        Assert.Equal(ErrorCode.QueueFull, e.Code);
         Assert.Equal(TimeSpan.FromSeconds(5), e.RetryAfter); // when half of 1000 tokens have drained
         Assert.Contains("1000", e.Message, StringComparison.Ordinal);
         runner.Release(2);
@@ -225,7 +225,7 @@ public sealed class GraphQueueTests
         await runner.StartedAsync();
         using var client = new CancellationTokenSource();
         var waiting = Run(queue, 3, new RequestContext(client.Token));
-        Assert.Equal(ErrorKind.QueueFull, (await Assert.ThrowsAsync<InferenceException>(() => Run(queue, 3))).Kind);
+        Assert.Equal(ErrorCode.QueueFull, (await Assert.ThrowsAsync<InferenceException>(() => Run(queue, 3))).Code);
         await client.CancelAsync(); // who goes makes room at once
         var next = Run(queue, 3);
         runner.Release(2);
@@ -244,7 +244,7 @@ public sealed class GraphQueueTests
         var parts = Enumerable.Range(0, 3).Select(_ => Run(queue, 5, request)).ToArray();
         foreach (var part in parts)
         {
-            Assert.Equal(ErrorKind.QueueFull, (await Assert.ThrowsAsync<InferenceException>(() => part)).Kind);
+            Assert.Equal(ErrorCode.QueueFull, (await Assert.ThrowsAsync<InferenceException>(() => part)).Code);
         }
 
         runner.Release();
@@ -261,8 +261,8 @@ public sealed class GraphQueueTests
         await runner.StartedAsync();
         var waiting = Run(queue, 3);
         var end = queue.DisposeAsync();
-        Assert.Equal(ErrorKind.Unavailable, (await Assert.ThrowsAsync<InferenceException>(() => waiting)).Kind);
-        Assert.Equal(ErrorKind.Unavailable, (await Assert.ThrowsAsync<InferenceException>(() => Run(queue, 3))).Kind);
+        Assert.Equal(ErrorCode.Unavailable, (await Assert.ThrowsAsync<InferenceException>(() => waiting)).Code);
+        Assert.Equal(ErrorCode.Unavailable, (await Assert.ThrowsAsync<InferenceException>(() => Run(queue, 3))).Code);
         runner.Release();
         await end;
         Assert.Equal(3, (await running).Length);
@@ -272,8 +272,8 @@ public sealed class GraphQueueTests
     public async Task What_cannot_run_is_refused_at_the_door()
     {
         await using var queue = Queue(new FakeRunner());
-        Assert.Equal(ErrorKind.Unprocessable, (await Assert.ThrowsAsync<InferenceException>(() => Run(queue, 0))).Kind);
-        Assert.Equal(ErrorKind.Internal, (await Assert.ThrowsAsync<InferenceException>(() => Run(queue, 3, output: "nothing"))).Kind);
+        Assert.Equal(ErrorCode.Unprocessable, (await Assert.ThrowsAsync<InferenceException>(() => Run(queue, 0))).Code);
+        Assert.Equal(ErrorCode.Internal, (await Assert.ThrowsAsync<InferenceException>(() => Run(queue, 3, output: "nothing"))).Code);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Run(queue, 3, new RequestContext(new CancellationToken(true))));
     }
 

@@ -74,7 +74,7 @@ public sealed class ModelLoaderTests : IDisposable
             Assert.DoesNotContain(directory, entry.Reason, StringComparison.Ordinal);
             Assert.DoesNotContain("\n", entry.Reason, StringComparison.Ordinal);
             var refused = Assert.Throws<InferenceException>(() => loader.Catalog.Get(id));
-            Assert.Equal(ErrorKind.NotLoaded, refused.Kind);
+            Assert.Equal(ErrorCode.NotLoaded, refused.Code);
             Assert.Contains(entry.Reason, refused.Message, StringComparison.Ordinal);
         }
     }
@@ -149,7 +149,7 @@ public sealed class ModelLoaderTests : IDisposable
         Assert.Equal(2, await Ask(2, tap)); // 2 layers x 4 heads x 2 x 2 floats
         var refused = await Assert.ThrowsAsync<InferenceException>(() => Ask(6, tap)); // one layer would fit, what the run holds does not
 
-        Assert.Equal(ErrorKind.TooLarge, refused.Kind);
+        Assert.Equal(ErrorCode.TooLarge, refused.Code);
         Assert.Contains("1000", refused.Message, StringComparison.Ordinal);
         Assert.Equal(6, await Ask(6, model.Graph.Outputs[0].Name));
     }
@@ -173,9 +173,9 @@ public sealed class ModelLoaderTests : IDisposable
         var model = loader.Catalog.Get("good");
         await loader.DisposeAsync();
         await loader.DisposeAsync();
-        Assert.Equal(ErrorKind.NotLoaded, Assert.Throws<InferenceException>(() => loader.Catalog.Get("good")).Kind);
+        Assert.Equal(ErrorCode.NotLoaded, Assert.Throws<InferenceException>(() => loader.Catalog.Get("good")).Code);
         var late = model.Queue.RunAsync(new GraphInput([1]), [model.Graph.Outputs[0].Name], row => 0, new RequestContext());
-        Assert.Equal(ErrorKind.Unavailable, (await Assert.ThrowsAsync<InferenceException>(() => late)).Kind);
+        Assert.Equal(ErrorCode.Unavailable, (await Assert.ThrowsAsync<InferenceException>(() => late)).Code);
     }
 
     [Fact]
@@ -184,7 +184,7 @@ public sealed class ModelLoaderTests : IDisposable
         var catalog = new ModelCatalog { IsStarting = false };
         catalog.Set(new ModelEntry { Id = "slow", State = ModelState.Loading });
         var e = Assert.Throws<InferenceException>(() => catalog.Get("slow"));
-        Assert.Equal(ErrorKind.Unavailable, e.Kind);
+        Assert.Equal(ErrorCode.Unavailable, e.Code);
         Assert.NotNull(e.RetryAfter);
         Assert.False(catalog.IsReady);
     }
@@ -198,7 +198,7 @@ public sealed class ModelLoaderTests : IDisposable
         var catalog = new ModelCatalog { IsStarting = false };
         catalog.Set(new ModelEntry { Id = "slow", State = ModelState.Loading });
         var e = Assert.Throws<InferenceException>(() => catalog.Get(id));
-        Assert.Equal(ErrorKind.UnknownModel, e.Kind);
+        Assert.Equal(ErrorCode.UnknownModel, e.Code);
         Assert.Contains("'slow'", e.Message, StringComparison.Ordinal);
     }
 

@@ -70,7 +70,7 @@ public sealed class PredictionRefusalTests(ZooModels zoo)
     {
         var model = await zoo.Get(folder);
         var refused = await Assert.ThrowsAsync<InferenceException>(() => TaskCatalogue.Prediction(model, task).RunAsync(model, request, new RequestContext()));
-        Assert.Equal((ErrorKind.Unprocessable, field), (refused.Kind, refused.Field));
+        Assert.Equal((ErrorCode.Unprocessable, field), (refused.Code, refused.Argument?.ToString()));
         Assert.All(says, part => Assert.Contains(part, refused.Message, StringComparison.Ordinal));
         Assert.True(refused.Message.Length < 500, refused.Message);
     }
@@ -84,7 +84,7 @@ public sealed class PredictionRefusalTests(ZooModels zoo)
     {
         var model = await zoo.Get(folder);
         var refused = Assert.Throws<InferenceException>(() => TaskCatalogue.Prediction(model, task));
-        Assert.Equal((ErrorKind.Unprocessable, "task"), (refused.Kind, refused.Field));
+        Assert.Equal((ErrorCode.Unprocessable, "task"), (refused.Code, refused.Argument?.ToString()));
         Assert.All([task, .. TaskCatalogue.NamesOf(model)], part => Assert.Contains(part, refused.Message, StringComparison.Ordinal));
     }
 
@@ -97,7 +97,7 @@ public sealed class PredictionRefusalTests(ZooModels zoo)
     {
         var model = await zoo.Get("bert-rerank");
         var refused = await Assert.ThrowsAsync<InferenceException>(() => new RerankTask().RunAsync(model, new RerankRequest { Query = query, Documents = documents, TopN = top }, new RequestContext()));
-        Assert.Equal((ErrorKind.Unprocessable, field), (refused.Kind, refused.Field));
+        Assert.Equal((ErrorCode.Unprocessable, field), (refused.Code, refused.Argument?.ToString()));
     }
 
     [Fact]

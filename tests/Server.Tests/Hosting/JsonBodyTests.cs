@@ -22,7 +22,7 @@ public sealed class JsonBodyTests
     {
         var body = "{\"ids\": [[" + string.Concat(Enumerable.Repeat("1,", 200_000)) + "1], \"x\"]}";
         var before = GC.GetAllocatedBytesForCurrentThread();
-        Assert.Equal("ids[1]", Assert.Throws<InferenceException>(() => Parse<DetokenizeBody>(body)).Field);
+        Assert.Equal("ids[1]", Assert.Throws<InferenceException>(() => Parse<DetokenizeBody>(body)).Argument?.ToString());
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 16 << 20);
     }
 
@@ -70,7 +70,7 @@ public sealed class JsonBodyTests
     public void A_refusal_names_the_field_and_what_was_expected(string body, string? field, string says)
     {
         var error = Assert.Throws<InferenceException>(() => Parse<EmbeddingsBody>(body));
-        Assert.Equal((ErrorKind.Malformed, field), (error.Kind, error.Field));
+        Assert.Equal((ErrorCode.Malformed, field), (error.Code, error.Argument?.ToString()));
         Assert.Contains(says, error.Message, StringComparison.Ordinal);
     }
 
@@ -90,7 +90,7 @@ public sealed class JsonBodyTests
     [Fact]
     public void Every_kind_of_error_has_one_row_and_a_status_of_its_own()
     {
-        Assert.Equal(Enum.GetValues<ErrorKind>().Order(), ErrorTable.Rows.Select(r => r.Kind).Order());
+        Assert.Equal(Enum.GetValues<ErrorCode>().Order(), ErrorTable.Rows.Select(r => r.Code).Order());
         Assert.Equal(ErrorTable.Rows.Count, ErrorTable.Rows.Select(r => r.Status).Distinct().Count());
         Assert.All(ErrorTable.Rows, r => Assert.InRange(r.Status, 400, 599));
     }

@@ -48,7 +48,7 @@ public sealed class ProblemWriterTests
     public async Task Retry_after_is_whole_seconds_rounded_up(double seconds, string header)
     {
         var context = Context(started: false);
-        var full = new InferenceException(ErrorKind.QueueFull, "The queue is full.") { RetryAfter = TimeSpan.FromSeconds(seconds) };
+        var full = new InferenceException(ErrorCode.QueueFull, "The queue is full.") { RetryAfter = TimeSpan.FromSeconds(seconds) };
         await new ProblemWriter(_ => throw full, NullLogger<ProblemWriter>.Instance).InvokeAsync(context);
         Assert.Equal((429, header), (context.Response.StatusCode, context.Response.Headers.RetryAfter.ToString()));
     }

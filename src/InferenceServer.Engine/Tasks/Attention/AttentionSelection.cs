@@ -246,7 +246,7 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
         return [.. asked];
     }
 
-    private static InferenceException TooLarge(string message) => new(ErrorKind.TooLarge, message);
+    private static InferenceException TooLarge(string message) => new(ErrorCode.TooLarge, message);
 
     private static string Wire<T>(T value)
         where T : struct, Enum => value.ToString().ToLowerInvariant();

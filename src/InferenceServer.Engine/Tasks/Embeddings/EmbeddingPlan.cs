@@ -72,7 +72,7 @@ internal sealed record EmbeddingPlan(
     {
         var modes = pooling is null
             ? null
-            : Pooling.Parse(pooling) ?? throw new InferenceException(ErrorKind.Malformed, $"pooling is '{pooling}'; known are {Pooling.Known}, and several joined by +. Use one of them or leave it out.", "pooling");
+            : Pooling.Parse(pooling) ?? throw new InferenceException(ErrorCode.Malformed, $"pooling is '{pooling}'; known are {Pooling.Known}, and several joined by +. Use one of them or leave it out.", "pooling");
         var states = TokenStates(model);
         var pipeline = model.Manifest.Sentence;
         var ownVector = model.Graph.Output("sentence_embedding");

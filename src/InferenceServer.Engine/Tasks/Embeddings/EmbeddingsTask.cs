@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Numerics.Tensors;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
@@ -109,7 +110,7 @@ public sealed class EmbeddingsTask : ITask
 
         return TensorPrimitives.IsFiniteAll<float>(vector)
             ? vector
-            : throw new InferenceException(ErrorKind.Internal, "The model gave a vector with infinite or undefined numbers for an input; the file may be damaged or its precision too low for this input.");
+            : throw new InferenceException(ErrorCode.Internal, "The model gave a vector with infinite or undefined numbers for an input; the file may be damaged or its precision too low for this input.");
     }
 
     private static async Task<EmbeddingsResult> TokenVectors(Model model, EmbeddingsRequest request, RequestContext context)
@@ -124,7 +125,7 @@ public sealed class EmbeddingsTask : ITask
         if (bytes > request.MaxAnswerBytes)
         {
             throw new InferenceException(
-                ErrorKind.TooLarge,
+                ErrorCode.TooLarge,
                 $"The answer would have about {bytes} bytes; the limit is {request.MaxAnswerBytes} (setting Limits:MaxAnswerBytes). Send fewer or shorter inputs, or lower dimensions.");
         }
 
@@ -199,7 +200,7 @@ public sealed class EmbeddingsTask : ITask
     {
         if (dimensions is { } asked && (asked < 1 || asked > (size ?? int.MaxValue)))
         {
-            throw InferenceException.Unprocessable("dimensions", $"dimensions is {asked}; it goes from 1 to {(size is null ? "the model's own number" : size)}. Send such a value, or leave it out.");
+            throw InferenceException.Unprocessable("dimensions", $"dimensions is {asked}; it goes from 1 to {size?.ToString(CultureInfo.InvariantCulture) ?? "the model's own number"}. Send such a value, or leave it out.");
         }
     }
 }

@@ -101,7 +101,7 @@ public sealed class SimilarityTask : ITask
         if (contributions > MostContributions)
         {
             throw new InferenceException(
-                ErrorKind.TooLarge,
+                ErrorCode.TooLarge,
                 $"The explanations would hold {contributions} numbers, one for each pair of tokens; the limit is {MostContributions}. Send fewer or shorter sentences, or set explain to false.",
                 "explain");
         }

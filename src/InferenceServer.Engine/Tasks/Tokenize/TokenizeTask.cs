@@ -44,7 +44,7 @@ public sealed class TokenizeTask : ITask
             if (pieces > context.MaxTokens)
             {
                 throw new InferenceException(
-                    ErrorKind.TooLarge,
+                    ErrorCode.TooLarge,
                     $"What is cut off has more than {context.MaxTokens} tokens as overflow pieces, the most of one request (setting Limits:MaxTokens). Raise max_length, lower the stride, or send fewer texts.");
             }
 

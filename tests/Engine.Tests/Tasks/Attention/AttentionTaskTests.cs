@@ -163,7 +163,7 @@ public class AttentionTaskTests
     {
         var queue = new FakeQueue(TinyModel.Run);
         var error = await Assert.ThrowsAsync<InferenceException>(() => new AttentionTask().RunAsync(TinyModel.Create(queue: queue), new() { Text = "the cats", MaxAnswerBytes = 1500 }, new RequestContext()));
-        Assert.Equal(ErrorKind.TooLarge, error.Kind);
+        Assert.Equal(ErrorCode.TooLarge, error.Code);
         Assert.Contains("1900 bytes", error.Message, StringComparison.Ordinal); // 2 x 2 x 5 x 5 x 13 + 5 x 120
         Assert.Contains("1500", error.Message, StringComparison.Ordinal);
         Assert.Contains("aggregate", error.Message, StringComparison.Ordinal);
@@ -212,7 +212,7 @@ public class AttentionTaskTests
         foreach (var (request, field, said) in cases)
         {
             var error = await Assert.ThrowsAsync<InferenceException>(() => new AttentionTask().RunAsync(TinyModel.Create(queue: queue), request, new RequestContext()));
-            Assert.Equal((ErrorKind.Unprocessable, field), (error.Kind, error.Field));
+            Assert.Equal((ErrorCode.Unprocessable, field), (error.Code, error.Argument?.ToString()));
             Assert.Contains(said, error.Message, StringComparison.Ordinal);
         }
 

@@ -30,7 +30,7 @@ public class EmbeddingsTaskTests
         Assert.Equal(2, (await Run(TinyModel.Create(queue: queue), request)).Items.Count); // 10 tokens of 3 numbers
         var runs = queue.Runs;
         var refused = await Assert.ThrowsAsync<InferenceException>(() => Run(TinyModel.Create(queue: queue), request with { MaxAnswerBytes = 359 }));
-        Assert.Equal(ErrorKind.TooLarge, refused.Kind);
+        Assert.Equal(ErrorCode.TooLarge, refused.Code);
         Assert.Contains("360", refused.Message, StringComparison.Ordinal);
         Assert.Equal(runs, queue.Runs);
     }
@@ -116,7 +116,7 @@ public class EmbeddingsTaskTests
     public async Task A_long_text_is_refused_cut_or_split()
     {
         var error = await Refused(TinyModel.Create(), new() { Inputs = [TextInput.Of("cat"), TextInput.Of(LongText, index: 1)] });
-        Assert.Equal("inputs[1]", error.Field);
+        Assert.Equal("inputs[1]", error.Argument?.ToString());
         Assert.Contains("12", error.Message, StringComparison.Ordinal);
         Assert.Contains("truncate or split", error.Message, StringComparison.Ordinal);
 
@@ -144,8 +144,8 @@ public class EmbeddingsTaskTests
         var result = await Run(model, new() { Inputs = [TextInput.Of("cat")] });
         Assert.Equal([3f, 4f], result.Items[0].Embedding!.ToFloats());
         Assert.Equal("graph output sentence_embedding", result.PoolingSource);
-        Assert.Equal("pooling", (await Refused(model, new() { Inputs = [TextInput.Of("cat")], Pooling = "mean" })).Field);
-        Assert.Equal("level", (await Refused(model, new() { Inputs = [TextInput.Of("cat")], Level = EmbeddingLevel.Token })).Field);
+        Assert.Equal("pooling", (await Refused(model, new() { Inputs = [TextInput.Of("cat")], Pooling = "mean" })).Argument?.ToString());
+        Assert.Equal("level", (await Refused(model, new() { Inputs = [TextInput.Of("cat")], Level = EmbeddingLevel.Token })).Argument?.ToString());
     }
 
     [Fact]
@@ -175,7 +175,7 @@ public class EmbeddingsTaskTests
         foreach (var (request, field, said) in cases)
         {
             var error = await Refused(model, request);
-            Assert.Equal(field, error.Field);
+            Assert.Equal(field, error.Argument?.ToString());
             Assert.Contains(said, error.Message, StringComparison.Ordinal);
         }
 
@@ -221,7 +221,7 @@ public class EmbeddingsTaskTests
         foreach (var (pipeline, said) in cases)
         {
             var error = await Assert.ThrowsAsync<InferenceException>(() => new SimilarityTask().RunAsync(TinyModel.Create(pipeline), new() { Source = "cat", Sentences = ["cat"], Explain = true }, new RequestContext()));
-            Assert.Equal("explain", error.Field);
+            Assert.Equal("explain", error.Argument?.ToString());
             Assert.Contains(said, error.Message, StringComparison.Ordinal);
         }
     }

@@ -49,10 +49,10 @@ public class TokenizeTaskTests
         var text = string.Join(' ', Enumerable.Repeat("cat", 3_000));
         var before = GC.GetAllocatedBytesForCurrentThread();
         var pair = await Assert.ThrowsAsync<InferenceException>(() => Run(new() { Inputs = [text], Pairs = [text], MaxLength = 5, Stride = 0 }));
-        Assert.Equal(ErrorKind.TooLarge, pair.Kind);
+        Assert.Equal(ErrorCode.TooLarge, pair.Code);
         Assert.Contains("max_length", pair.Message, StringComparison.Ordinal);
         var many = await Assert.ThrowsAsync<InferenceException>(() => Run(new() { Inputs = [text], MaxLength = 2_002, Stride = 1_999, AddSpecialTokens = true }, new RequestContext { MaxTokens = 100_000 }));
-        Assert.Equal(ErrorKind.TooLarge, many.Kind);
+        Assert.Equal(ErrorCode.TooLarge, many.Code);
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 200 << 20);
 
         // What is not answered is not made either.
@@ -74,7 +74,7 @@ public class TokenizeTaskTests
         foreach (var (request, field, said) in cases)
         {
             var error = await Assert.ThrowsAsync<InferenceException>(() => Run(request));
-            Assert.Equal(field, error.Field);
+            Assert.Equal(field, error.Argument?.ToString());
             Assert.Contains(said, error.Message, StringComparison.Ordinal);
         }
     }
@@ -84,9 +84,9 @@ public class TokenizeTaskTests
     {
         Assert.Equal(["the cats", ""], (await Decode([[2, 5, 6, 8, 3], []])).Texts);
         Assert.Equal(["[CLS] the [SEP]"], (await Decode([[2, 5, 3]], skip: false)).Texts);
-        Assert.Equal("ids[0][1]", (await Assert.ThrowsAsync<InferenceException>(() => Decode([[5, 12]]))).Field);
-        Assert.Equal("ids[1][0]", (await Assert.ThrowsAsync<InferenceException>(() => Decode([[5], [-1]]))).Field);
-        Assert.Equal("ids", (await Assert.ThrowsAsync<InferenceException>(() => Decode([]))).Field);
+        Assert.Equal("ids[0][1]", (await Assert.ThrowsAsync<InferenceException>(() => Decode([[5, 12]]))).Argument?.ToString());
+        Assert.Equal("ids[1][0]", (await Assert.ThrowsAsync<InferenceException>(() => Decode([[5], [-1]]))).Argument?.ToString());
+        Assert.Equal("ids", (await Assert.ThrowsAsync<InferenceException>(() => Decode([]))).Argument?.ToString());
     }
 
     private static Task<TokenizeResult> Run(TokenizeRequest request, RequestContext? context = null) =>

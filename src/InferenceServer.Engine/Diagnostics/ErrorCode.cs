@@ -1,7 +1,7 @@
 namespace InferenceServer.Engine.Diagnostics;
 
-/// <summary>Every way a request can fail. One table in the host turns a kind into an HTTP status.</summary>
-public enum ErrorKind
+/// <summary>Every way a request can fail. Each dialect has one table from codes to its own statuses.</summary>
+public enum ErrorCode
 {
     /// <summary>The request cannot be read: bad JSON, an unknown field, a value of the wrong type.</summary>
     Malformed,
