@@ -18,14 +18,14 @@ public sealed class ArchitectureTests
         ["Manifest"] = ["Diagnostics"],
         ["Tokenization"] = ["Manifest", "Diagnostics"],
         ["Onnx"] = ["Manifest", "Diagnostics"],
-        ["Sessions"] = ["Manifest", "Diagnostics"],
-        ["Batching"] = ["Sessions", "Diagnostics"],
-        ["Tasks"] = ["Tokenization", "Batching", "Manifest", "Diagnostics"],
-        ["Loading"] = ["Manifest", "Onnx", "Tokenization", "Sessions", "Batching", "Tasks", "Diagnostics"],
+        ["Execution"] = ["Manifest", "Diagnostics"],
+        ["Scheduling"] = ["Execution", "Diagnostics"],
+        ["Tasks"] = ["Tokenization", "Scheduling", "Manifest", "Diagnostics"],
+        ["Serving"] = ["Manifest", "Onnx", "Tokenization", "Execution", "Scheduling", "Tasks", "Diagnostics"],
     };
 
     /// <summary>Single types that may be used beyond the rooms: what a row reader sees of a run.</summary>
-    private static readonly HashSet<string> Shown = ["Tasks -> Sessions.RowOutputs", "Tasks -> Sessions.OutputRow"];
+    private static readonly HashSet<string> Shown = ["Tasks -> Execution.RowOutputs", "Tasks -> Execution.OutputRow", "Tasks -> Execution.GraphInput"];
 
     private static readonly (string Room, string Type, string Target)[] Dependencies = Load();
 
@@ -47,11 +47,11 @@ public sealed class ArchitectureTests
     }
 
     [Fact]
-    public void Only_sessions_names_ONNX_Runtime()
+    public void Only_Execution_names_ONNX_Runtime()
     {
         var users = Dependencies.Where(d => d.Target.StartsWith("Microsoft.ML.OnnxRuntime", StringComparison.Ordinal)).Select(d => d.Room).ToHashSet();
 
-        Assert.Equal(["Sessions"], users);
+        Assert.Equal(["Execution"], users);
     }
 
     [Fact]
@@ -65,7 +65,7 @@ public sealed class ArchitectureTests
     [Fact]
     public void Endpoints_reach_tasks_and_the_catalogue_and_nothing_that_runs()
     {
-        string[] never = ["Sessions.", "Tokenization.Tokenizer", "Onnx.", "Batching.IGraphQueue", "Batching.GraphQueue"];
+        string[] never = ["Execution.", "Tokenization.Tokenizer", "Onnx.", "Scheduling.IGraphExecutor", "Scheduling.GraphExecutor", "Scheduling.Scheduler"];
         var wrong = new StringBuilder();
         foreach (var (_, type, target) in Dependencies.Where(d => d.Room == "Endpoints" && d.Target.StartsWith(Engine, StringComparison.Ordinal)).Distinct())
         {
@@ -83,7 +83,7 @@ public sealed class ArchitectureTests
     {
         var rooms = Dependencies.Where(d => d.Type.StartsWith(Engine, StringComparison.Ordinal)).Select(d => d.Room).Where(r => r.Length > 0).ToHashSet();
 
-        Assert.Contains("Loading", rooms);
+        Assert.Contains("Serving", rooms);
         Assert.Empty(rooms.Except(Rooms.Keys));
     }
 

@@ -1,16 +1,16 @@
 namespace InferenceServer.Engine.Diagnostics;
 
-/// <summary>Ids of log events, a range for each room, so that a line can be filtered by where it comes from.</summary>
+/// <summary>Ids of log events, a range for each module, so that a line can be filtered by where it comes from.</summary>
 public static class EventIds
 {
-    /// <summary>Sessions: 1000 - 1099.</summary>
-    public const int Sessions = 1000;
+    /// <summary>Execution: 1000 - 1099.</summary>
+    public const int Execution = 1000;
 
-    /// <summary>Batching: 1100 - 1199.</summary>
-    public const int Batching = 1100;
+    /// <summary>Scheduling: 1100 - 1199.</summary>
+    public const int Scheduling = 1100;
 
-    /// <summary>Loading: 1200 - 1299.</summary>
-    public const int Loading = 1200;
+    /// <summary>Serving: 1200 - 1299.</summary>
+    public const int Serving = 1200;
 
     /// <summary>Hosting: 2000 - 2099.</summary>
     public const int Hosting = 2000;

@@ -10,6 +10,7 @@ internal sealed partial class ExecutionDevice
 {
     private const string CudaProvider = "CUDAExecutionProvider";
     private const string Registration = "cuda";
+    private const string SpinMicroseconds = "1000"; // longer than the pause between two requests of one client, shorter than anyone notices on an idle machine
 
     private static readonly Lock Registering = new();
     private static string? registered;
@@ -22,7 +23,8 @@ internal sealed partial class ExecutionDevice
         Name = name;
         this.options = options;
         this.devices = devices;
-        (Lanes, Threads) = options.Resolve(IsGpu);
+        (Workers, Threads) = options.Resolve(IsGpu);
+        CacheDirectory = options.CacheDirectory is { Length: > 0 } directory ? Path.GetFullPath(directory) : null;
     }
 
     /// <summary><c>cpu</c> or <c>cuda</c>.</summary>
@@ -31,11 +33,17 @@ internal sealed partial class ExecutionDevice
     /// <summary>True on a GPU.</summary>
     public bool IsGpu => Name == "cuda";
 
-    /// <summary>Batches that run at once on a model.</summary>
-    public int Lanes { get; }
+    /// <summary>Batches that run at once, of all models together.</summary>
+    public int Workers { get; }
 
-    /// <summary>Threads of one batch.</summary>
+    /// <summary>Most threads of one batch.</summary>
     public int Threads { get; }
+
+    /// <summary>Full path of the folder for what may be kept between starts, or null.</summary>
+    public string? CacheDirectory { get; }
+
+    /// <summary>The memory arenas of a session here, as the run option that shrinks them names them.</summary>
+    public string Arenas => IsGpu ? $"cpu:0;gpu:{options.DeviceId}" : "cpu:0";
 
     /// <summary>Finds the device that the options mean, and tries it.</summary>
     /// <exception cref="ExecutionProviderException">CUDA was asked for and is not usable.</exception>
@@ -53,11 +61,6 @@ internal sealed partial class ExecutionDevice
                 ? new ExecutionDevice("cuda", options, [Register(library, options.DeviceId)])
                 : BuiltIn(options);
             device.Try();
-            if (options.CudaGraph)
-            {
-                LogNoCudaGraph(logger);
-            }
-
             return device;
         }
         catch (ExecutionProviderException e)
@@ -72,19 +75,29 @@ internal sealed partial class ExecutionDevice
         }
     }
 
-    /// <summary>New options of a session: thread counts always set, no spinning, this device.</summary>
-    public SessionOptions CreateSessionOptions(int threads)
+    /// <summary>
+    /// New options of a session: the thread count always set, this device. Several threads spin for a short while after a run, since waking them costs as much as a
+    /// short text; after that an idle server uses no processor time.
+    /// </summary>
+    /// <param name="threads">Threads of a run, the caller's own included.</param>
+    /// <param name="optimize">False for a graph that was optimized before.</param>
+    public SessionOptions CreateSessionOptions(int threads, bool optimize = true)
     {
         var session = new SessionOptions
         {
             IntraOpNumThreads = threads,
             InterOpNumThreads = 1,
             ExecutionMode = ExecutionMode.ORT_SEQUENTIAL,
-            GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL,
+            GraphOptimizationLevel = optimize ? GraphOptimizationLevel.ORT_ENABLE_ALL : GraphOptimizationLevel.ORT_DISABLE_ALL,
             LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL, // failures come as exceptions; the server logs them itself
         };
-        session.AddSessionConfigEntry("session.intra_op.allow_spinning", "0");
+        session.AddSessionConfigEntry("session.intra_op.allow_spinning", threads > 1 ? "1" : "0");
         session.AddSessionConfigEntry("session.inter_op.allow_spinning", "0");
+        if (threads > 1)
+        {
+            session.AddSessionConfigEntry("session.intra_op.spin_duration_us", SpinMicroseconds);
+        }
+
         if (!IsGpu)
         {
             return session;
@@ -118,7 +131,7 @@ internal sealed partial class ExecutionDevice
         {
             ["arena_extend_strategy"] = options.ArenaStrategy == ArenaStrategy.SameAsRequested ? "kSameAsRequested" : "kNextPowerOfTwo",
             ["use_tf32"] = options.Tf32 ? "1" : "0",
-            ["enable_cuda_graph"] = "0", // a replay reads the inputs of the captured run: see ExecutionOptions.CudaGraph
+            ["enable_cuda_graph"] = "0", // a replay reads the captured run's inputs, of one shape at one address: batches have neither
         };
         if (options.MemoryLimit > 0)
         {
@@ -262,9 +275,6 @@ internal sealed partial class ExecutionDevice
     [System.Text.RegularExpressions.GeneratedRegex(@"(lib[\w.+-]+\.so(?:\.\d+)*): cannot open shared object file")]
     private static partial System.Text.RegularExpressions.Regex MissingLibrary();
 
-    [LoggerMessage(EventIds.Sessions, LogLevel.Warning, "Running on the CPU, since Execution:Provider is auto: {Reason}")]
+    [LoggerMessage(EventIds.Execution, LogLevel.Warning, "Running on the CPU, since Execution:Provider is auto: {Reason}")]
     private static partial void LogFallBack(ILogger logger, string reason);
-
-    [LoggerMessage(EventIds.Sessions + 1, LogLevel.Warning, "Execution:CudaGraph is ignored: a captured graph needs inputs of one shape at one address, and batches here have neither")]
-    private static partial void LogNoCudaGraph(ILogger logger);
 }

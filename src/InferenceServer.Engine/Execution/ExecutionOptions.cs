@@ -39,37 +39,33 @@ public sealed record ExecutionOptions
     [Range(0, 1L << 50)]
     public long MemoryLimit { get; init; }
 
-    /// <summary>How the GPU arena grows. Change it when memory is short: <see cref="Sessions.ArenaStrategy.SameAsRequested"/> wastes less.</summary>
+    /// <summary>How the GPU arena grows. Change it when memory is short: <see cref="Execution.ArenaStrategy.SameAsRequested"/> wastes less.</summary>
     public ArenaStrategy ArenaStrategy { get; init; } = ArenaStrategy.NextPowerOfTwo;
 
     /// <summary>TF32 arithmetic for float32 products on the GPU: faster, about three decimal digits. Off, so that results equal the CPU's within 1e-4.</summary>
     public bool Tf32 { get; init; }
 
-    /// <summary>
-    /// Asks for CUDA graphs (less launch overhead). A captured graph is replayed with the inputs' old addresses and shapes, so it is
-    /// right only for inputs of one shape that stay at one place on the device; batches here have neither, and the option is ignored with a warning.
-    /// </summary>
-    public bool CudaGraph { get; init; }
-
     /// <summary>Path of a <c>libonnxruntime_providers_cuda.so</c> of the same ONNX Runtime version, to add CUDA at run time to the CPU build; null = none.</summary>
     public string? ProviderLibrary { get; init; }
 
-    /// <summary>Batches that run at once on each model; 0 = one for each core (one on a GPU). Fewer, with more <see cref="IntraOpThreads"/>, lowers the latency of single long inputs.</summary>
+    /// <summary>Workers of the device: batches that run at once, of all models together; 0 = one for each core (one on a GPU). Fewer leave cores to other programs.</summary>
     [Range(0, 1024)]
-    public int Lanes { get; init; }
+    public int Workers { get; init; }
 
-    /// <summary>Threads that one batch computes with; 0 = the cores divided by the lanes. Several lanes of one thread give the most tokens per second.</summary>
+    /// <summary>
+    /// Most threads that one batch computes with; 0 = as many as there are workers. A batch takes the threads of the workers that are free: a lone request all of
+    /// them, a full queue one a batch. 1 keeps every batch on one thread.
+    /// </summary>
     [Range(0, 1024)]
     public int IntraOpThreads { get; init; }
 
-    /// <summary>Folder for measurements that may be kept between starts; null = none are kept.</summary>
+    /// <summary>Folder for what may be kept between starts (optimized graphs with packed weights, measured costs of runs); null = a temporary folder, and costs are measured anew.</summary>
     public string? CacheDirectory { get; init; }
 
-    /// <summary>The lanes and threads that the settings mean on this machine: cores as <see cref="Environment.ProcessorCount"/> counts them (it honours container limits).</summary>
-    internal (int Lanes, int Threads) Resolve(bool gpu)
+    /// <summary>The workers and the most threads of a batch that the settings mean on this machine: cores as <see cref="Environment.ProcessorCount"/> counts them (it honours container limits).</summary>
+    internal (int Workers, int Threads) Resolve(bool gpu)
     {
-        var cores = Math.Max(1, Environment.ProcessorCount);
-        var lanes = Lanes > 0 ? Lanes : IntraOpThreads > 0 ? Math.Max(1, cores / IntraOpThreads) : gpu ? 1 : cores;
-        return (lanes, IntraOpThreads > 0 ? IntraOpThreads : Math.Max(1, cores / lanes));
+        var workers = Workers > 0 ? Workers : gpu ? 1 : Math.Max(1, Environment.ProcessorCount);
+        return (workers, gpu ? 1 : Math.Min(workers, IntraOpThreads > 0 ? IntraOpThreads : workers));
     }
 }

@@ -10,6 +10,7 @@ internal static class ManifestReader
 
     public static bool IsModelFolder(string folder) => File.Exists(Path.Combine(folder, "config.json")) || OnnxFiles.All(folder).Count > 0;
 
+    /// <summary>Reads a folder whole.</summary>
     public static ModelManifest Read(string folder, string? fileSetting)
     {
         var root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
@@ -20,14 +21,20 @@ internal static class ManifestReader
 
         var notes = new List<string>();
         var config = Config(root, notes);
+        return Read(root, config, OnnxFiles.Choose(root, fileSetting), SentenceReader.Read(root, notes), notes)!;
+    }
+
+    /// <summary>What the folder's descriptions say together; null where one of the parts is missing. generation_config.json is read in every case.</summary>
+    public static ModelManifest? Read(string root, ModelConfig? config, OnnxFileSet? files, SentencePipeline? sentence, List<string> notes)
+    {
         var generation = JsonFile.ReadObject(root, "generation_config.json");
-        return new ModelManifest
+        return config is null || files is null ? null : new ModelManifest
         {
             Id = Path.GetFileName(root),
             Folder = root,
             Config = config with { DecoderStartTokenId = config.DecoderStartTokenId ?? (generation is { } g ? ConfigReader.Id([g], "decoder_start_token_id") : null) },
-            Files = OnnxFiles.Choose(root, fileSetting),
-            Sentence = SentenceReader.Read(root, notes),
+            Files = files,
+            Sentence = sentence,
             GenerationConfig = generation,
             Notes = notes,
         };

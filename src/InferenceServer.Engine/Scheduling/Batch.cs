@@ -1,33 +1,48 @@
 using System.Diagnostics.CodeAnalysis;
+using InferenceServer.Engine.Execution;
 
 namespace InferenceServer.Engine.Scheduling;
 
-/// <summary>Riders that run together.</summary>
+/// <summary>Sequences that run together.</summary>
+/// <param name="executor">The graph that they are for.</param>
+/// <param name="items">Sequences, by length.</param>
+/// <param name="variant">What runs them.</param>
+/// <param name="threads">Threads of the variant.</param>
+/// <param name="cost">Milliseconds that the run is predicted to take.</param>
 [SuppressMessage("Design", "CA1001:Types that own disposable fields should be disposable", Justification = "A source without a timer holds nothing, and a late cancellation may still reach it.")]
-internal sealed class Batch
+internal sealed class Batch(GraphExecutor executor, IReadOnlyList<WorkItem> items, IGraphVariant variant, int threads, double cost)
 {
     private readonly CancellationTokenSource stop = new();
+    private readonly TaskCompletionSource ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <summary>Puts the riders together.</summary>
-    public Batch(IReadOnlyList<Rider> riders)
-    {
-        Riders = riders;
-        foreach (var rider in riders)
-        {
-            rider.Board(this);
-        }
-    }
+    /// <summary>The graph that they are for.</summary>
+    public GraphExecutor Executor { get; } = executor;
 
-    /// <summary>Who rides, the longest last.</summary>
-    public IReadOnlyList<Rider> Riders { get; }
+    /// <summary>Sequences, by length.</summary>
+    public IReadOnlyList<WorkItem> Items { get; } = items;
+
+    /// <summary>What runs them.</summary>
+    public IGraphVariant Variant { get; } = variant;
+
+    /// <summary>Threads of the variant.</summary>
+    public int Threads { get; } = threads;
+
+    /// <summary>Milliseconds that the run is predicted to take.</summary>
+    public double Cost { get; } = cost;
 
     /// <summary>Fires when nobody waits for the batch any more.</summary>
     public CancellationToken Abandoned => stop.Token;
 
-    /// <summary>Stops the run when every rider has gone.</summary>
+    /// <summary>Ends with the batch.</summary>
+    public Task Ended => ended.Task;
+
+    /// <summary>The batch has ended.</summary>
+    public void End() => ended.TrySetResult();
+
+    /// <summary>Stops the run when nobody waits for any of its sequences.</summary>
     public void StopIfAbandoned()
     {
-        if (Riders.All(r => r.IsDone))
+        if (Items.All(item => item.Group.IsDone))
         {
             stop.Cancel();
         }

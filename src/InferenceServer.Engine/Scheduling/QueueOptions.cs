@@ -5,15 +5,18 @@ namespace InferenceServer.Engine.Scheduling;
 /// <summary>How a model's queue packs and what it takes in.</summary>
 public sealed record QueueOptions
 {
-    /// <summary>Most padded tokens of a batch (rows x longest row); a longer single sequence runs alone. 1024 stays in the cache of a CPU core; raise it on a GPU.</summary>
-    [Range(1, 1 << 24)]
-    public int MaxBatchTokens { get; init; } = 1024;
+    /// <summary>
+    /// Most padded tokens of a batch (rows x longest row); a longer single sequence runs alone. 0 = 320 on a CPU, where longer batches leave the caches of a core
+    /// without using it better, and 16384 on a GPU.
+    /// </summary>
+    [Range(0, 1 << 24)]
+    public int MaxBatchTokens { get; init; }
 
     /// <summary>Most sequences of a batch. Bounds the work lost when one batch fails.</summary>
     [Range(1, 1 << 16)]
     public int MaxBatchSequences { get; init; } = 256;
 
-    /// <summary>Most bytes of one batch's outputs (logits over a vocabulary, attention). Bounds the memory of a lane.</summary>
+    /// <summary>Most bytes of one batch's outputs (logits over a vocabulary, attention). Bounds the memory of a worker.</summary>
     [Range(1L << 16, 1L << 40)]
     public long MaxBatchOutputBytes { get; init; } = 256L << 20;
 
@@ -21,7 +24,7 @@ public sealed record QueueOptions
     [Range(1L << 16, 1L << 40)]
     public long MaxSequenceOutputBytes { get; init; } = 2L << 30;
 
-    /// <summary>Most requests that may wait at one model. Full answers 429 with the time after which it is worth trying again.</summary>
+    /// <summary>Most requests that may be served or wait at one model. Full answers 429 with the time after which it is worth trying again.</summary>
     [Range(1, 1 << 24)]
     public int MaxWaitingRequests { get; init; } = 2048;
 
@@ -32,7 +35,4 @@ public sealed record QueueOptions
     /// <summary>Most tokens that may wait at one model. Bounds memory and the longest wait.</summary>
     [Range(1, 1L << 40)]
     public long MaxWaitingTokens { get; init; } = 2_000_000;
-
-    /// <summary>A sequence that has waited this long goes before better packing. Lower is fairer, higher packs better.</summary>
-    public TimeSpan AgeLimit { get; init; } = TimeSpan.FromMilliseconds(100);
 }

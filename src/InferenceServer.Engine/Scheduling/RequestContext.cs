@@ -2,7 +2,7 @@ using InferenceServer.Engine.Diagnostics;
 
 namespace InferenceServer.Engine.Scheduling;
 
-/// <summary>One request's way through the server: its cancellation, its deadline, and what it cost.</summary>
+/// <summary>One request's way through the server: who sent it, how urgent it is, its cancellation, and what it cost.</summary>
 public sealed class RequestContext(CancellationToken cancellation = default)
 {
     private long tokens;
@@ -14,13 +14,28 @@ public sealed class RequestContext(CancellationToken cancellation = default)
     /// <summary>Fires when the client has gone or the deadline has passed.</summary>
     public CancellationToken Cancellation { get; } = cancellation;
 
+    /// <summary>When the answer is of no use any more; of two requests of one client the one with the earlier deadline runs first.</summary>
+    public DateTimeOffset Deadline { get; init; } = DateTimeOffset.MaxValue;
+
+    /// <summary>How urgent it is.</summary>
+    public Priority Priority { get; init; }
+
+    /// <summary>Who sent it (the connection, until there are keys): clients get equal shares of the workers. Null: a client of its own.</summary>
+    public object? Client { get; init; }
+
+    /// <summary>What a repetition of the same request has in common with it, where that is known before the body is read: a request that was refused is recognised by it when it comes again.</summary>
+    public ulong? Fingerprint { get; init; }
+
+    /// <summary>Bytes of the body, where they are known before it is read: what the request may cost is estimated from them.</summary>
+    public long? BodyBytes { get; init; }
+
     /// <summary>Most tokens that the request may bring, all inputs together.</summary>
     public long MaxTokens { get; init; } = long.MaxValue;
 
     /// <summary>Tokens of all inputs, special tokens included, padding not.</summary>
     public long Tokens => Interlocked.Read(ref tokens);
 
-    /// <summary>Largest batch that an input of this request rode in.</summary>
+    /// <summary>Most rows of a batch that an input of this request was in.</summary>
     public int BatchSize => Volatile.Read(ref batchSize);
 
     /// <summary>Time spent in tokenisation.</summary>
@@ -29,8 +44,11 @@ public sealed class RequestContext(CancellationToken cancellation = default)
     /// <summary>Longest wait of an input in the queue.</summary>
     public TimeSpan Queue => new(Interlocked.Read(ref queueTicks));
 
-    /// <summary>Longest run of a batch that an input of this request rode in.</summary>
+    /// <summary>Longest run of a batch that an input of this request was in.</summary>
     public TimeSpan Inference => new(Interlocked.Read(ref inferenceTicks));
+
+    /// <summary>The permit that it was let in with, or null.</summary>
+    internal Permit? Permit { get; set; }
 
     /// <summary>Counts tokens.</summary>
     /// <exception cref="InferenceException">They are more than <see cref="MaxTokens"/>.</exception>
@@ -38,20 +56,20 @@ public sealed class RequestContext(CancellationToken cancellation = default)
     {
         if (Interlocked.Add(ref tokens, count) > MaxTokens)
         {
-            throw InferenceException.Unprocessable("inputs", $"The inputs have more than {MaxTokens} tokens together, the most of one request (setting Limits:MaxTokens). Send several requests.");
+            throw new InferenceException(ErrorCode.Unprocessable, $"The inputs have more than {MaxTokens} tokens together, the most of one request. Send several requests.", Argument.Of("Inputs")) { Limit = nameof(MaxTokens) };
         }
     }
 
     /// <summary>Counts time spent in tokenisation.</summary>
     public void AddTokenize(TimeSpan elapsed) => Interlocked.Add(ref tokenizeTicks, elapsed.Ticks);
 
-    /// <summary>Records a ride: how long it waited, how long the batch ran, and how many rode.</summary>
-    public void AddRide(TimeSpan queue, TimeSpan inference, int batch)
+    /// <summary>Records a run: how long an input waited for it, how long it took, and how many rows it had.</summary>
+    public void AddRun(TimeSpan queue, TimeSpan inference, int rows)
     {
         Raise(ref queueTicks, queue.Ticks);
         Raise(ref inferenceTicks, inference.Ticks);
         int seen;
-        while ((seen = Volatile.Read(ref batchSize)) < batch && Interlocked.CompareExchange(ref batchSize, batch, seen) != seen)
+        while ((seen = Volatile.Read(ref batchSize)) < rows && Interlocked.CompareExchange(ref batchSize, rows, seen) != seen)
         {
         }
     }

@@ -23,21 +23,15 @@ public sealed record FolderReport(string Folder, IReadOnlyList<ReportSection> Se
 /// <summary>A part of a report: a title and lines of text.</summary>
 public sealed record ReportSection(string Title, IReadOnlyList<string> Lines);
 
-/// <summary>
-/// Reads a model folder part by part and goes on after a problem, so that all of them are told at once.
-/// </summary>
-/// <remarks>
-/// 1. the files of the folder; 2. config.json; 3. which ONNX files; 4. each graph: inputs, outputs, precision, attention; 5. the sentence-transformers modules;
-/// 6. the tokenizer; 7. a first run on the CPU, as the server makes one before a model is ready; 8. the tasks that all of it allows.
-/// </remarks>
+/// <summary>What <see cref="ModelBuilder"/> makes of a folder, told to people: the very steps of the server, but gone on with after a problem, so that all of them are told at once.</summary>
 public static class FolderInspection
 {
     private const int MostListed = 60;
 
     /// <summary>Inspects a folder. Never throws for what the folder holds.</summary>
     /// <param name="folder">Path of the folder.</param>
-    /// <param name="fileSetting">The ONNX file to take, as the setting <c>Models:{folder}:File</c> would name it, or null.</param>
-    public static FolderReport Inspect(string folder, string? fileSetting = null)
+    /// <param name="options">What the server would be started with, or null for the defaults on the CPU.</param>
+    public static FolderReport Inspect(string folder, LoadingOptions? options = null)
     {
         var root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
         if (!Directory.Exists(root))
@@ -45,62 +39,47 @@ public static class FolderInspection
             return new FolderReport(root, [], [$"There is no folder {root}. Give the path of a model folder."]);
         }
 
-        var report = new Report();
-        report.Try(() => report.Add("Files", ListFiles(root)));
-        if (report.Try<bool?>(() => ModelManifest.IsModelFolder(root)) is false)
+        options ??= new LoadingOptions { Directory = Path.GetDirectoryName(root) ?? root, Execution = new ExecutionOptions { Provider = ExecutionProvider.Cpu } };
+        var problems = new CollectedProblems();
+        var sections = new List<ReportSection>();
+        void Add(string title, List<string>? lines)
         {
-            report.Problem("The folder has neither config.json nor an ONNX file: it is no model, and the server skips it.");
-            return new FolderReport(root, report.Sections, report.Problems);
-        }
-
-        var notes = new List<string>();
-        var config = report.Try(() => ManifestReader.Config(root, notes));
-        if (config is not null)
-        {
-            report.Add("Configuration", Describe(config));
-        }
-
-        var set = report.Try(() => OnnxFileSet.Choose(root, fileSetting));
-        GraphSummary? main = null;
-        if (set is not null)
-        {
-            foreach (var file in OnnxFiles.In(set))
+            if (lines is { Count: > 0 })
             {
-                var name = Path.GetRelativePath(root, file);
-                if (report.Try(() => OnnxGraph.Read(file, config ?? ModelConfig.From(default))) is { } graph)
-                {
-                    main ??= file == set.Main ? graph.Summary : null;
-                    report.Add($"Graph {name}", Describe(graph.Summary));
-                    report.Add($"Attention of {name}", DescribeAttention(graph.Summary, config));
-                }
+                sections.Add(new ReportSection(title, lines));
             }
         }
 
-        var sentence = report.Try(() => SentenceReader.Read(root, notes));
-        if (sentence is not null)
+        Add("Files", problems.Try(() => ListFiles(root)));
+        if (problems.Try<object>(() => ModelManifest.IsModelFolder(root)) is false)
         {
-            report.Add("Sentence embedding", Describe(sentence));
+            problems.Add("The folder has neither config.json nor an ONNX file: it is no model, and the server skips it.");
+            return new FolderReport(root, sections, problems.All);
         }
 
-        report.Try(() => JsonFile.ReadObject(root, "generation_config.json"));
-        var tokenizer = report.Try(() => Tokenizer.Load(root));
-        if (tokenizer is not null)
+        var device = ExecutionDevice.Resolve(options.Execution, NullLogger.Instance);
+        using var parts = new ModelBuilder(device, options).Build(root, problems);
+        Add("Configuration", parts.Config is { } config ? Describe(config) : null);
+        foreach (var file in parts.Files is { } files ? OnnxFiles.In(files) : [])
         {
-            report.Try(() => report.Add("Tokenizer", Describe(tokenizer)));
+            var name = Path.GetRelativePath(root, file);
+            var graph = file == parts.File?.Summary.File ? parts.File : problems.Try(() => OnnxGraph.Read(file, parts.Config ?? ModelConfig.From(default)));
+            Add($"Graph {name}", graph is null ? null : Describe(graph.Summary));
+            Add($"Attention of {name}", graph is null ? null : DescribeAttention(graph.Summary, parts.Config));
         }
 
-        if (tokenizer is not null && main is not null && config is not null && set is not null)
+        Add("Sentence embedding", parts.Manifest?.Sentence is { } sentence ? Describe(sentence) : null);
+        Add("Tokenizer", parts.Tokenizer is { } tokenizer ? Describe(tokenizer) : null);
+        if (parts.Summary is not null && parts.Manifest is not null)
         {
-            var run = report.Try(() => TryRun(set.Main, config, main, tokenizer, notes));
-            report.Try(() => report.Add("Tasks", [Tasks(root, config, set, sentence, run ?? main, tokenizer)]));
-            if (run is not null)
-            {
-                report.Add("First run", ["the graph runs what the tokenizer gives"]);
-            }
+            TryAttention(parts);
+            Add("Tasks", [Tasks(parts, device, options)]);
+            Add("Limits", [string.Create(CultureInfo.InvariantCulture, $"most tokens of a sequence: {parts.MaxTokens}")]);
+            Add("First run", ["the graph runs what the tokenizer gives"]);
         }
 
-        report.Add("Notes", notes);
-        return new FolderReport(root, report.Sections, report.Problems);
+        Add("Notes", parts.Notes);
+        return new FolderReport(root, sections, problems.All);
     }
 
     private static List<string> ListFiles(string root)
@@ -224,51 +203,28 @@ public static class FolderInspection
         return lines;
     }
 
-    private static GraphSummary TryRun(string file, ModelConfig config, GraphSummary graph, Tokenizer tokenizer, List<string> notes)
+    // A runtime that refuses the graph with its attention as outputs is told of here, and not by the first request.
+    private static void TryAttention(ModelParts parts)
     {
-        var device = ExecutionDevice.Resolve(new ExecutionOptions { Provider = ExecutionProvider.Cpu }, NullLogger.Instance);
-        var (summary, session) = Open(file, config, device, notes);
-        using (session)
+        if (parts.Summary!.Attention.Count == 0)
         {
-            session.PadId = config.PadTokenId ?? tokenizer.Named.Pad?.Id ?? 0;
-            (summary, var note) = WarmUp.Run(session, summary, tokenizer, config.MaxPositions ?? graph.PositionRows ?? 512);
-            if (note is not null)
-            {
-                notes.Add(note);
-            }
-
-            return summary;
+            return;
         }
-    }
 
-    // With its attention exposed, so that a runtime that refuses this is told of here and not by the first attention request.
-    private static (GraphSummary Summary, GraphSession Session) Open(string file, ModelConfig config, ExecutionDevice device, List<string> notes)
-    {
-        var graph = OnnxGraph.Read(file, config);
         try
         {
-            return (graph.Summary, GraphSession.Load(graph.Summary, graph.IsEdited ? graph.ReadModel() : null, config, device));
+            parts.Graph!.OpenAsync(OutputSet.Attention, 1).GetAwaiter().GetResult();
         }
-        catch (ModelLoadException e) when (graph.IsEdited)
+        catch (ModelLoadException e)
         {
-            var plain = graph.WithoutAttention($"The {device.Name} provider does not run this graph with its attention probabilities as outputs. Export the model with attn_implementation=eager.").Summary;
-            var session = GraphSession.Load(plain, null, config, device);
-            notes.Add($"Its attention cannot be read: {e.Message}");
-            return (plain, session);
+            parts.Notes.Add($"Its attention cannot be read: {e.Message}");
         }
     }
 
-    private static string Tasks(string root, ModelConfig config, OnnxFileSet set, SentencePipeline? sentence, GraphSummary graph, Tokenizer tokenizer)
+    private static string Tasks(ModelParts parts, ExecutionDevice device, LoadingOptions options)
     {
-        var model = new Model
-        {
-            Manifest = new ModelManifest { Id = Path.GetFileName(root), Folder = root, Config = config, Files = set, Sentence = sentence },
-            Graph = graph,
-            Tokenizer = tokenizer,
-            Queue = new ClosedQueue(),
-            MaxTokens = ((int?[])[config.MaxPositions, graph.PositionRows, tokenizer.ModelMaxLength, sentence?.MaxSequenceLength]).Min() ?? 512,
-            Sha256 = new Lazy<string>(""),
-        };
+        var scheduler = new Scheduler(device.Workers, options.Queue, new BatchPlanner(options.Queue, 1, 1));
+        var model = parts.ToModel(new GraphExecutor(parts.Manifest!.Id, parts.Graph!, new Admission(options.Queue), scheduler));
         return TaskCatalogue.NamesOf(model) is { Count: > 0 } names ? string.Join(", ", names) : "none: the graph has no output that a task knows";
     }
 
@@ -279,59 +235,4 @@ public static class FolderInspection
         >= 1 << 10 => string.Create(CultureInfo.InvariantCulture, $"{bytes / (double)(1 << 10):0.0} kB"),
         _ => string.Create(CultureInfo.InvariantCulture, $"{bytes} bytes"),
     };
-
-    /// <summary>Stands where a graph would run; an inspection runs none.</summary>
-    private sealed class ClosedQueue : IGraphQueue
-    {
-        public Task<T> RunAsync<T>(GraphInput input, IReadOnlyList<string> outputs, RowReader<T> read, RequestContext context) =>
-            throw new InferenceException(ErrorCode.Unavailable, "The model is being inspected, not served.");
-    }
-
-    /// <summary>Collects what is understood and what is wrong.</summary>
-    private sealed class Report
-    {
-        public List<ReportSection> Sections { get; } = [];
-
-        public List<string> Problems { get; } = [];
-
-        public void Add(string title, List<string> lines)
-        {
-            if (lines.Count > 0)
-            {
-                Sections.Add(new ReportSection(title, lines));
-            }
-        }
-
-        public void Problem(string problem)
-        {
-            if (!Problems.Contains(problem))
-            {
-                Problems.Add(problem);
-            }
-        }
-
-        public void Try(Action read) => Try<object>(() =>
-        {
-            read();
-            return null;
-        });
-
-        public T? Try<T>(Func<T?> read)
-        {
-            try
-            {
-                return read();
-            }
-            catch (ModelLoadException e)
-            {
-                Problem(e.Message);
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                Problem($"The folder cannot be read: {e.Message}");
-            }
-
-            return default;
-        }
-    }
 }

@@ -20,50 +20,50 @@ internal static class WarmUp
 
     /// <summary>Runs the graph; returns the summary with the shapes that were seen, and a note for people when its sequences run one at a time, else null.</summary>
     /// <exception cref="ModelLoadException">The graph cannot run what the tokenizer gives.</exception>
-    public static (GraphSummary Summary, string? Note) Run(GraphSession session, GraphSummary summary, Tokenizer tokenizer, int maxTokens)
+    public static (GraphSummary Summary, string? Note) Run(Graph graph, GraphSummary summary, Tokenizer tokenizer, int maxTokens)
     {
-        SequenceRow[] rows = [Row(Short), Row(Long)];
-        return Run(session, summary, rows);
+        GraphInput[] rows = [Row(Short), Row(Long)];
+        return Run(graph, summary, rows);
 
-        SequenceRow Row(string text)
+        GraphInput Row(string text)
         {
             var encoding = tokenizer.Encode(text);
             int[] ids = encoding.Length == 0 ? [0] : encoding.Ids;
             int[] types = encoding.Length == 0 ? [0] : encoding.TypeIds;
-            return new SequenceRow(ids[..Math.Min(ids.Length, maxTokens)], types[..Math.Min(ids.Length, maxTokens)]);
+            return new GraphInput(ids[..Math.Min(ids.Length, maxTokens)], types[..Math.Min(ids.Length, maxTokens)]);
         }
     }
 
     /// <summary>Runs two rows alone and together and compares.</summary>
-    internal static (GraphSummary Summary, string? Note) Run(GraphSession session, GraphSummary summary, IReadOnlyList<SequenceRow> rows)
+    internal static (GraphSummary Summary, string? Note) Run(Graph graph, GraphSummary summary, IReadOnlyList<GraphInput> rows)
     {
-        if (session.Rules.EqualLengthsOnly)
+        if (graph.Constraints.EqualLengthsOnly)
         {
-            var row = OfLength(rows[0], session.Rules.FixedLength ?? rows[0].InputIds.Length);
+            var row = OfLength(rows[0], graph.Constraints.FixedLength ?? rows[0].InputIds.Length);
             rows = [row, row];
         }
 
-        var outputs = session.ComparableOutputs;
+        var outputs = graph.Outputs;
         List<Dictionary<string, (float[] Data, int[] Shape)>> alone;
         try
         {
-            alone = [.. rows.Select(r => Read(session, [r], outputs)[0])];
+            alone = [.. rows.Select(r => Read(graph, [r], outputs)[0])];
         }
         catch (InferenceException e)
         {
             var file = Path.GetFileName(summary.File);
             throw new ModelLoadException(e.Code == ErrorCode.Unprocessable
                 ? $"{file}: the tokenizer gives ids that the graph does not have; the two do not belong together. Download the folder again."
-                : $"{file}: the first run failed: {session.Explain(e)}. Export the model again.", e);
+                : $"{file}: the first run failed: {Graph.Explain(e)}. Export the model again.", e);
         }
 
-        return (WithShapes(summary, rows, alone), Note(session, summary, rows, outputs, alone));
+        return (WithShapes(summary, rows, alone), Note(graph, summary, rows, outputs, alone));
     }
 
     private static string? Note(
-        GraphSession session, GraphSummary summary, IReadOnlyList<SequenceRow> rows, IReadOnlyList<string> outputs, List<Dictionary<string, (float[] Data, int[] Shape)>> alone)
+        Graph graph, GraphSummary summary, IReadOnlyList<GraphInput> rows, IReadOnlyList<string> outputs, List<Dictionary<string, (float[] Data, int[] Shape)>> alone)
     {
-        if (session.Rules.MaxSequences == 1)
+        if (graph.Constraints.MaxSequences == 1)
         {
             return summary.QuantizesActivations
                 ? "Its activations are quantised with one scale for a whole batch, so a result would depend on what else is in it: sequences run one at a time."
@@ -72,13 +72,13 @@ internal static class WarmUp
 
         try
         {
-            var together = Read(session, rows, outputs);
+            var together = Read(graph, rows, outputs);
             var tolerance = summary.WeightType == "float16" ? HalfTolerance : Tolerance;
             for (var row = 0; row < rows.Count; row++)
             {
                 if (outputs.FirstOrDefault(o => !Equal(alone[row][o], together[row][o], tolerance)) is { } output)
                 {
-                    session.RunAlone();
+                    graph.RunAlone();
                     return $"In a padded batch its output '{output}' differs from that of a sequence alone: sequences run one at a time.";
                 }
             }
@@ -87,8 +87,8 @@ internal static class WarmUp
         }
         catch (InferenceException e)
         {
-            session.RunAlone();
-            return $"The graph refuses a batch ({session.Explain(e)}): sequences run one at a time.";
+            graph.RunAlone();
+            return $"The graph refuses a batch ({Graph.Explain(e)}): sequences run one at a time.";
         }
     }
 
@@ -96,7 +96,7 @@ internal static class WarmUp
     /// Puts the number of axes that was seen where the file says none, and a size where the file says none and both runs had the same. A size equal to the length
     /// of the input stays open.
     /// </summary>
-    private static GraphSummary WithShapes(GraphSummary summary, IReadOnlyList<SequenceRow> rows, List<Dictionary<string, (float[] Data, int[] Shape)>> alone)
+    private static GraphSummary WithShapes(GraphSummary summary, IReadOnlyList<GraphInput> rows, List<Dictionary<string, (float[] Data, int[] Shape)>> alone)
     {
         return summary with { Outputs = [.. summary.Outputs.Select(o => alone[0].TryGetValue(o.Name, out var first) ? o with { Shape = Seen(o.Shape, first.Shape, alone[1][o.Name].Shape) } : o)] };
 
@@ -120,12 +120,12 @@ internal static class WarmUp
         }
     }
 
-    private static SequenceRow OfLength(SequenceRow row, int length) =>
+    private static GraphInput OfLength(GraphInput row, int length) =>
         new([.. Enumerable.Range(0, length).Select(i => row.InputIds[i % row.InputIds.Length])], null);
 
-    private static List<Dictionary<string, (float[] Data, int[] Shape)>> Read(GraphSession session, IReadOnlyList<SequenceRow> rows, IReadOnlyList<string> outputs)
+    private static List<Dictionary<string, (float[] Data, int[] Shape)>> Read(Graph graph, IReadOnlyList<GraphInput> rows, IReadOnlyList<string> outputs)
     {
-        using var run = session.Run(rows, outputs, CancellationToken.None);
+        using var run = graph.Run(rows, outputs);
         var read = new List<Dictionary<string, (float[] Data, int[] Shape)>>(rows.Count);
         for (var row = 0; row < rows.Count; row++)
         {

@@ -1,12 +1,32 @@
-using InferenceServer.Engine.Scheduling;
+using System.Diagnostics.CodeAnalysis;
 using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks;
 
-/// <summary>What tasks run on: a ready model. Loading makes it; it is immutable.</summary>
+/// <summary>What tasks run on: a ready model, immutable. What depends on it alone is computed once, into <see cref="Capabilities"/>.</summary>
 public sealed record Model
 {
+    private ModelCapabilities? capabilities;
+
+    /// <summary>A model.</summary>
+    public Model()
+    {
+    }
+
+    // A changed copy has capabilities of its own.
+    [SetsRequiredMembers]
+    private Model(Model original)
+    {
+        Manifest = original.Manifest;
+        Graph = original.Graph;
+        Tokenizer = original.Tokenizer;
+        Executor = original.Executor;
+        MaxTokens = original.MaxTokens;
+        Sha256 = original.Sha256;
+    }
+
     /// <summary>What the folder says.</summary>
     public required ModelManifest Manifest { get; init; }
 
@@ -17,11 +37,14 @@ public sealed record Model
     public required Tokenizer Tokenizer { get; init; }
 
     /// <summary>The way to the graph.</summary>
-    public required IGraphQueue Queue { get; init; }
+    public required IGraphExecutor Executor { get; init; }
 
     /// <summary>Most tokens of one sequence, special tokens included: the smallest of what the files say.</summary>
     public required int MaxTokens { get; init; }
 
-    /// <summary>SHA-256 of the ONNX file, lower-case hex (provenance); empty when the file cannot be read any more.</summary>
-    public required Lazy<string> Sha256 { get; init; }
+    /// <summary>SHA-256 of the ONNX file, lower-case hex (provenance), computed once in the background; empty when the file cannot be read any more.</summary>
+    public required Lazy<Task<string>> Sha256 { get; init; }
+
+    /// <summary>What the model can do, and how.</summary>
+    public ModelCapabilities Capabilities => LazyInitializer.EnsureInitialized(ref capabilities, () => new ModelCapabilities(this));
 }

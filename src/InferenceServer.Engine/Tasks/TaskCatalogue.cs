@@ -40,7 +40,7 @@ public static class TaskCatalogue
     ];
 
     /// <summary>The tasks that a model has.</summary>
-    public static IReadOnlyList<ITask> Of(Model model) => [.. All.Where(task => task.Supports(model))];
+    public static IReadOnlyList<ITask> Of(Model model) => model.Capabilities.Tasks;
 
     /// <summary>Names of the tasks that a model has.</summary>
     public static IReadOnlyList<string> NamesOf(Model model) => [.. Of(model).Select(task => task.Name)];

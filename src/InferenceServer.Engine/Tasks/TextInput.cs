@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Tokenization;

@@ -22,24 +22,24 @@ internal static class HealthEndpoint
             .Refuses(404, 503);
     }
 
-    private static IResult Ready(ModelCatalog catalog, Draining draining)
+    private static IResult Ready(ModelRegistry registry, Draining draining)
     {
-        var models = catalog.Entries.Select(e => new ModelHealth(e.Id, e.State, e.Reason)).ToList();
-        if (!draining.IsDraining && catalog.IsReady)
+        var models = registry.Models.Select(m => m.Status).Select(e => new ModelHealth(e.Id, e.State, e.Reason)).ToList();
+        if (!draining.IsDraining && registry.IsReady)
         {
             return new JsonAnswer<HealthAnswer>(new HealthAnswer("ready", models));
         }
 
         var reason = draining.IsDraining ? "The server is draining; send requests to another."
-            : catalog.IsStarting || models.Any(m => m.State == ModelState.Loading) ? "Models are still loading; try again in a moment."
+            : registry.IsStarting || models.Any(m => m.State == ModelState.Loading) ? "Models are still loading; try again in a moment."
             : models.Count == 0 ? "The models directory holds no model folder. Put one there, or name another directory with --models."
             : "No model is ready. GET /api/models says why for each.";
         return new Unready(reason, models);
     }
 
-    private static IResult ReadyModel(string model, ModelCatalog catalog, Draining draining)
+    private static IResult ReadyModel(string model, ModelRegistry registry, Draining draining)
     {
-        var entry = ModelsEndpoint.Known(catalog, model);
+        var entry = ModelsEndpoint.Known(registry, model).Status;
         var health = new ModelHealth(entry.Id, entry.State, entry.Reason);
         return entry.State == ModelState.Ready && !draining.IsDraining
             ? new JsonAnswer<HealthAnswer>(new HealthAnswer("ready", [health]))

@@ -35,17 +35,17 @@ internal sealed class InferenceCall : IBindableFromHttpContext<InferenceCall>
         var limits = services.GetRequiredService<Limits>();
         var record = RequestRecord.Of(context);
         var id = (string)context.Request.RouteValues["model"]!;
-        var catalog = services.GetRequiredService<ModelCatalog>();
-        _ = ModelsEndpoint.Known(catalog, id);
-        var model = catalog.Get(id);
+        var lease = ModelsEndpoint.Known(services.GetRequiredService<ModelRegistry>(), id).Acquire();
+        context.Response.RegisterForDispose(lease);
         record.Model = id;
         context.Response.Headers["x-model"] = id;
 
         var deadline = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted);
         context.Response.RegisterForDispose(deadline);
         deadline.CancelAfter(limits.RequestTimeout);
-        record.Cost = new RequestContext(deadline.Token) { MaxTokens = limits.MaxTokens };
-        return ValueTask.FromResult<InferenceCall?>(new InferenceCall(model, limits, record.Cost, record));
+        record.Cost = new RequestContext(deadline.Token) { MaxTokens = limits.MaxTokens, Client = context.Connection.Id, BodyBytes = context.Request.ContentLength };
+        context.Response.RegisterForDispose(lease.Enter(record.Cost));
+        return ValueTask.FromResult<InferenceCall?>(new InferenceCall(lease.Model, limits, record.Cost, record));
     }
 
     /// <summary>Notes what is asked for, before it runs.</summary>

@@ -12,41 +12,35 @@ internal static class ModelsEndpoint
     /// <summary>Maps them.</summary>
     public static void MapModels(this IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/api/models", ListAsync)
+        routes.MapGet("/api/models", List)
             .Describes("models", "List the models", "Every model folder with its state; a folder that cannot be served says why.")
             .Refuses(500);
-        routes.MapGet("/api/models/{model}", GetAsync)
+        routes.MapGet("/api/models/{model}", Get)
             .Describes("model", "Describe a model", "What the server understood of the folder: tasks, sizes, labels, pooling, provider, file and its hash.", "demo-bert")
             .Refuses(404, 500);
     }
 
-    // The hash of a file is computed when it is first asked for, away from the thread that serves the request.
-    private static async Task<JsonAnswer<ModelsAnswer>> ListAsync(ModelCatalog catalog) =>
-        new(await Task.Run(() => new ModelsAnswer([.. catalog.Entries.Select(Answer)])));
+    private static JsonAnswer<ModelsAnswer> List(ModelRegistry registry) => new(new ModelsAnswer([.. registry.Models.Select(m => Answer(m.Status))]));
 
-    private static async Task<JsonAnswer<ModelAnswer>> GetAsync(string model, ModelCatalog catalog)
-    {
-        var entry = Known(catalog, model);
-        return new(await Task.Run(() => Answer(entry)));
-    }
+    private static JsonAnswer<ModelAnswer> Get(string model, ModelRegistry registry) => new(Answer(Known(registry, model).Status));
 
-    /// <summary>The entry of that id.</summary>
+    /// <summary>The model of that id.</summary>
     /// <exception cref="InferenceException">There is none; the message names the nearest and says where all are listed.</exception>
-    public static ModelEntry Known(ModelCatalog catalog, string id)
+    public static ServedModel Known(ModelRegistry registry, string id)
     {
-        if (catalog.Find(id) is { } entry)
+        if (registry.Find(id) is { } model)
         {
-            return entry;
+            return model;
         }
 
         const int shown = 20;
-        var ids = catalog.Entries.Select(e => e.Id).ToList();
+        var ids = registry.Models.Select(m => m.Id).ToList();
         var near = NearestName.Find(id, ids) is { } name ? $" Did you mean '{name}'?" : "";
-        var all = ids.Count == 0 ? catalog.IsStarting ? "they are still being listed" : "there is none" : string.Join(", ", ids.Take(shown)) + (ids.Count > shown ? ", ..." : "");
+        var all = ids.Count == 0 ? registry.IsStarting ? "they are still being listed" : "there is none" : string.Join(", ", ids.Take(shown)) + (ids.Count > shown ? ", ..." : "");
         throw new InferenceException(ErrorCode.UnknownModel, $"There is no model '{(id.Length > 100 ? id[..100] + "..." : id)}'.{near} GET /api/models lists them: {all}.");
     }
 
-    private static ModelAnswer Answer(ModelEntry entry)
+    private static ModelAnswer Answer(ModelStatus entry)
     {
         var manifest = entry.Model?.Manifest ?? entry.Manifest;
         var config = manifest?.Config;
@@ -67,8 +61,8 @@ internal static class ModelsEndpoint
             Dtype = entry.Model?.Graph.WeightType,
             Provider = entry.Provider,
             File = manifest is null ? null : Path.GetRelativePath(manifest.Folder, manifest.Files.Main).Replace('\\', '/'),
-            Sha256 = entry.Model?.Sha256.Value,
-            Lanes = entry.Model is null ? null : entry.Lanes,
+            Sha256 = entry.Model is { Sha256: { IsValueCreated: true, Value: { IsCompletedSuccessfully: true } hash } } ? hash.Result : null,
+            Workers = entry.Model is null ? null : entry.Workers,
             Threads = entry.Model is null ? null : entry.Threads,
             Notes = entry.Notes.Count > 0 ? entry.Notes : null,
         };
@@ -137,10 +131,10 @@ internal sealed record ModelAnswer
     /// <summary>SHA-256 of that file.</summary>
     public string? Sha256 { get; init; }
 
-    /// <summary>Batches that run at once.</summary>
-    public int? Lanes { get; init; }
+    /// <summary>Workers of the device, which its models share.</summary>
+    public int? Workers { get; init; }
 
-    /// <summary>Threads of a batch.</summary>
+    /// <summary>Most threads of one run.</summary>
     public int? Threads { get; init; }
 
     /// <summary>Things to know that do not keep it from being served.</summary>

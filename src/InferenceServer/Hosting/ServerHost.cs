@@ -76,11 +76,10 @@ internal static partial class ServerHost
         builder.Services.AddHostedService(services => services.GetRequiredService<Draining>());
     }
 
-    /// <summary>The models and their loader.</summary>
+    /// <summary>The models.</summary>
     public static void AddModels(this WebApplicationBuilder builder, LoadingOptions options)
     {
-        builder.Services.AddSingleton<ModelCatalog>();
-        builder.Services.AddSingleton(services => new ModelLoader(options, services.GetRequiredService<ModelCatalog>(), services.GetRequiredService<ILoggerFactory>(), TimeProvider.System));
+        builder.Services.AddSingleton(services => new ModelRegistry(options, services.GetRequiredService<ILoggerFactory>(), TimeProvider.System));
     }
 
     /// <summary>The start page.</summary>
@@ -95,10 +94,10 @@ internal static partial class ServerHost
     public static async Task<int> RunToEndAsync(this WebApplication app, Settings settings)
     {
         var log = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("InferenceServer");
-        ModelLoader loader;
+        ModelRegistry registry;
         try
         {
-            loader = app.Services.GetRequiredService<ModelLoader>();
+            registry = app.Services.GetRequiredService<ModelRegistry>();
         }
         catch (ExecutionProviderException e)
         {
@@ -106,7 +105,7 @@ internal static partial class ServerHost
         }
 
         var lifetime = app.Services.GetRequiredService<IHostApplicationLifetime>();
-        var loading = Task.Run(() => loader.LoadAsync(lifetime.ApplicationStopping));
+        var loading = Task.Run(() => registry.LoadAllAsync(lifetime.ApplicationStopping));
         try
         {
             await app.StartAsync();
@@ -119,7 +118,7 @@ internal static partial class ServerHost
         try
         {
             await loading;
-            StartupReport.Write(loader.Catalog, settings.Loading.Directory, app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses, settings.Logging.Format, log);
+            StartupReport.Write(registry, settings.Loading.Directory, app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses, settings.Logging.Format, log);
         }
         catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested)
         {

@@ -11,24 +11,24 @@ internal static partial class StartupReport
     private static readonly string[] Columns = ["model", "tasks", "layers x heads", "max tokens", "provider", "lanes x threads", "load"];
 
     /// <summary>Writes the report.</summary>
-    public static void Write(ModelCatalog catalog, string directory, IEnumerable<string> addresses, LogFormat format, ILogger log)
+    public static void Write(ModelRegistry registry, string directory, IEnumerable<string> addresses, LogFormat format, ILogger log)
     {
         var bases = addresses.Select(Reachable).Distinct().ToList();
         if (format == LogFormat.Json)
         {
-            Events(catalog, bases, log);
+            Events(registry, bases, log);
             return;
         }
 
-        Console.Out.Write(Text(catalog, directory, bases));
+        Console.Out.Write(Text(registry, directory, bases));
         Console.Out.Flush();
     }
 
     /// <summary>The report as text.</summary>
-    internal static string Text(ModelCatalog catalog, string directory, IReadOnlyList<string> bases)
+    internal static string Text(ModelRegistry registry, string directory, IReadOnlyList<string> bases)
     {
         var text = new StringBuilder();
-        var entries = catalog.Entries;
+        var entries = registry.Models.Select(m => m.Status).ToList();
         var rows = entries.Where(e => e.State == ModelState.Ready).Select(Row).Prepend(Columns).ToList();
         if (rows.Count > 1)
         {
@@ -72,7 +72,7 @@ internal static partial class StartupReport
         return text.AppendLine().ToString();
     }
 
-    private static string[] Row(ModelEntry entry)
+    private static string[] Row(ModelStatus entry)
     {
         var config = entry.Model!.Manifest.Config;
         return
@@ -82,13 +82,13 @@ internal static partial class StartupReport
             config is { Layers: { } layers, Heads: { } heads } ? $"{layers} x {heads}" : "-",
             entry.Model.MaxTokens.ToString(CultureInfo.InvariantCulture),
             entry.Provider ?? "-",
-            $"{entry.Lanes} x {entry.Threads}",
+            $"{entry.Workers} x {entry.Threads}",
             string.Create(CultureInfo.InvariantCulture, $"{entry.LoadTime.TotalSeconds:0.00} s"),
         ];
     }
 
     /// <summary>A request that a model here can answer, for pasting into a shell.</summary>
-    private static string? Curl(IReadOnlyList<ModelEntry> entries, string address)
+    private static string? Curl(IReadOnlyList<ModelStatus> entries, string address)
     {
         foreach (var (task, operation, body) in ((string, string, string)[])
         [
@@ -118,14 +118,14 @@ internal static partial class StartupReport
         return address.TrimEnd('/');
     }
 
-    private static void Events(ModelCatalog catalog, List<string> addresses, ILogger log)
+    private static void Events(ModelRegistry registry, List<string> addresses, ILogger log)
     {
-        foreach (var entry in catalog.Entries)
+        foreach (var entry in registry.Models.Select(m => m.Status))
         {
             if (entry is { State: ModelState.Ready, Model: { } model })
             {
                 var config = model.Manifest.Config;
-                Ready(log, entry.Id, TaskCatalogue.NamesOf(model), config.Layers, config.Heads, model.MaxTokens, entry.Provider, entry.Lanes, entry.Threads, Math.Round(entry.LoadTime.TotalSeconds, 3));
+                Ready(log, entry.Id, TaskCatalogue.NamesOf(model), config.Layers, config.Heads, model.MaxTokens, entry.Provider, entry.Workers, entry.Threads, Math.Round(entry.LoadTime.TotalSeconds, 3));
             }
             else
             {

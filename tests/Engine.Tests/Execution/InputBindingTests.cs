@@ -9,8 +9,8 @@ namespace InferenceServer.Engine.Tests.Execution;
 /// <summary>What is fed, by role, whatever the order, the type and the shape that a graph declares.</summary>
 public sealed class InputBindingTests
 {
-    private static readonly SequenceRow Long = new([5, 6, 7], [0, 1, 1]);
-    private static readonly SequenceRow Short = new([8], null);
+    private static readonly GraphInput Long = new([5, 6, 7], [0, 1, 1]);
+    private static readonly GraphInput Short = new([8], null);
 
     [Theory]
     [InlineData("input_ids", TinyGraph.Int64, new float[] { 5, 6, 7, 8, 99, 99 })]
@@ -67,7 +67,7 @@ public sealed class InputBindingTests
             .Node("Sub", ["ids", "ids"], "zero").Node("ReduceSum", ["zero"], "nothing", ("keepdims", 0)).Node("Add", ["sizes", "nothing"], "y").Output("y", TinyGraph.Float, 4);
         var config = ModelConfig.From(System.Text.Json.JsonDocument.Parse("""{"hidden_size": 24, "num_attention_heads": 4, "num_key_value_heads": 2}""").RootElement);
         using var session = graph.Load(config);
-        using var run = session.Run([Long, Short], ["y"], CancellationToken.None);
+        using var run = session.Run([Long, Short], ["y"]);
         Assert.Equal([2, 2, 0, 6], run.Row("y", 0).Data.ToArray().Concat(run.Row("y", 1).Data.ToArray()));
     }
 
@@ -101,7 +101,7 @@ public sealed class InputBindingTests
     public void A_graph_without_a_mask_takes_equal_lengths_only()
     {
         using var session = Ids().Node("Cast", ["input_ids"], "y", ("to", TinyGraph.Float)).Output("y", TinyGraph.Float, "batch", "sequence").Load();
-        Assert.True(session.Rules.EqualLengthsOnly);
+        Assert.True(session.Constraints.EqualLengthsOnly);
     }
 
     [Fact]
@@ -109,10 +109,10 @@ public sealed class InputBindingTests
     {
         using var session = new TinyGraph().Input("input_ids", TinyGraph.Int64, 1, 4).Input("attention_mask", TinyGraph.Int64, 1, 4)
             .Node("Mul", ["input_ids", "attention_mask"], "masked").Node("Cast", ["masked"], "y", ("to", TinyGraph.Float)).Output("y", TinyGraph.Float, 1, 4).Load();
-        Assert.Equal(new BatchRules(1, false, 4), session.Rules);
-        using var run = session.Run([Long], ["y"], CancellationToken.None);
+        Assert.Equal(new BatchConstraints(1, false, 4), session.Constraints);
+        using var run = session.Run([Long], ["y"]);
         Assert.Equal([5, 6, 7, 0], run.Row("y", 0).Data.ToArray());
-        Assert.Equal(ErrorCode.Unprocessable, Assert.Throws<InferenceException>(() => session.Run([new SequenceRow([1, 2, 3, 4, 5], null)], ["y"], CancellationToken.None)).Code);
+        Assert.Equal(ErrorCode.Unprocessable, Assert.Throws<InferenceException>(() => session.Run([new GraphInput([1, 2, 3, 4, 5], null)], ["y"])).Code);
     }
 
     [Fact]
@@ -123,7 +123,7 @@ public sealed class InputBindingTests
             .Node("ReduceMean", ["ids"], "mean", ("keepdims", 0)).Node("Sub", ["ids", "mean"], "y").Output("y", TinyGraph.Float, "batch", "sequence").Load();
         var (_, note) = WarmUp.Run(session, new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [] }, [Short, Long]);
         Assert.Contains("one at a time", note, StringComparison.Ordinal);
-        Assert.Equal(1, session.Rules.MaxSequences);
+        Assert.Equal(1, session.Constraints.MaxSequences);
     }
 
     [Fact]
@@ -132,9 +132,9 @@ public sealed class InputBindingTests
         // ids [batch, sequence] x ids [batch, sequence] multiply as matrices only when the batch and the sequence agree, here 1 x 1.
         using var session = Ids().Input("attention_mask", TinyGraph.Int64, "batch", "sequence").Node("Cast", ["input_ids"], "ids", ("to", TinyGraph.Float))
             .Node("MatMul", ["ids", "ids"], "y").Output("y", TinyGraph.Float, "batch", "sequence").Load();
-        var (_, note) = WarmUp.Run(session, new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [] }, [Short, new SequenceRow([9], null)]);
+        var (_, note) = WarmUp.Run(session, new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [] }, [Short, new GraphInput([9], null)]);
         Assert.Contains("one at a time", note, StringComparison.Ordinal);
-        Assert.Equal(1, session.Rules.MaxSequences);
+        Assert.Equal(1, session.Constraints.MaxSequences);
     }
 
     [Fact]
@@ -165,7 +165,7 @@ public sealed class InputBindingTests
     {
         using var session = graph.Load();
         session.PadId = 99;
-        using var run = session.Run([Long, Short], [output], CancellationToken.None);
+        using var run = session.Run([Long, Short], [output]);
         return [.. run.Row(output, 0).Data, .. run.Row(output, 1).Data];
     }
 }

@@ -49,9 +49,20 @@ internal sealed class TinyGraph
         return [0x08, 8, .. Field(7, graph), .. Field(8, opset)];
     }
 
-    /// <summary>A session of it on the CPU.</summary>
-    public GraphSession Load(ModelConfig? config = null) =>
-        GraphSession.Load(new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [] }, ToBytes(), config, ZooGraph.Cpu);
+    /// <summary>The graph, open on the CPU.</summary>
+    public Graph Load(ModelConfig? config = null)
+    {
+        var file = Path.Combine(Directory.CreateTempSubdirectory("tiny-").FullName, "tiny.onnx");
+        try
+        {
+            File.WriteAllBytes(file, ToBytes());
+            return Graph.Open(new GraphSource(new GraphSummary { File = file, Inputs = [], Outputs = [], Attention = [] }, config ?? ModelConfig.From(default), _ => null), ZooGraph.Cpu);
+        }
+        finally
+        {
+            Directory.Delete(Path.GetDirectoryName(file)!, recursive: true);
+        }
+    }
 
     private static byte[] Value(string name, int type, object[] shape)
     {

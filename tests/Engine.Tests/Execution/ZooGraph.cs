@@ -12,9 +12,9 @@ internal sealed class ZooGraph : IDisposable
 {
     private static readonly Lazy<ExecutionDevice> LazyCpu = new(() => ExecutionDevice.Resolve(new ExecutionOptions { Provider = ExecutionProvider.Cpu }, NullLogger.Instance));
 
-    private ZooGraph(GraphSession session, GraphSummary summary, IReadOnlyList<(string Id, GraphInput Input)> cases, SafeTensors expected, double tolerance)
+    private ZooGraph(Graph graph, GraphSummary summary, IReadOnlyList<(string Id, GraphInput Input)> cases, SafeTensors expected, double tolerance)
     {
-        Session = session;
+        Graph = graph;
         Summary = summary;
         Cases = cases;
         Expected = expected;
@@ -23,7 +23,18 @@ internal sealed class ZooGraph : IDisposable
 
     public static ExecutionDevice Cpu => LazyCpu.Value;
 
-    public GraphSession Session { get; }
+    /// <summary>The graph with its own outputs.</summary>
+    public Graph Graph { get; }
+
+    /// <summary>The variant that shows its attention.</summary>
+    public IGraphVariant Attention
+    {
+        get
+        {
+            Graph.OpenAsync(OutputSet.Attention, 1).GetAwaiter().GetResult();
+            return Graph.Opened(OutputSet.Attention, 1)!;
+        }
+    }
 
     public GraphSummary Summary { get; }
 
@@ -39,7 +50,7 @@ internal sealed class ZooGraph : IDisposable
         var path = Path.Combine(Shared.Zoo, folder);
         var manifest = ModelManifest.Read(path, file);
         var graph = OnnxGraph.Read(manifest.Files.Main, manifest.Config);
-        var session = GraphSession.Load(graph.Summary, graph.IsEdited ? graph.ReadModel() : null, manifest.Config, Cpu);
+        var session = Graph.Open(new GraphSource(graph.Summary, manifest.Config, _ => graph.ReadModel()), Cpu);
         session.PadId = manifest.Config.PadTokenId ?? 0;
         using var expected = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(path, "expected.json")));
         var cases = expected.RootElement.GetProperty("cases").EnumerateArray().Select((c, i) => (
@@ -70,7 +81,7 @@ internal sealed class ZooGraph : IDisposable
         }
     }
 
-    public void Dispose() => Session.Dispose();
+    public void Dispose() => Graph.Dispose();
 
     private static int[] Ints(JsonElement array) => [.. array.EnumerateArray().Select(e => e.GetInt32())];
 }

@@ -43,7 +43,13 @@ public sealed class FolderInspectionTests
     [InlineData("bert-ner", null, "labels: 7")]
     public void What_is_understood_is_shown(string name, string? file, string line)
     {
-        var report = FolderInspection.Inspect(Path.Combine(Shared.Zoo, name), file);
+        var files = new Dictionary<string, string>();
+        if (file is not null)
+        {
+            files[name] = file;
+        }
+
+        var report = FolderInspection.Inspect(Path.Combine(Shared.Zoo, name), new LoadingOptions { Directory = Shared.Zoo, Files = files });
 
         Assert.Empty(report.Problems);
         Assert.Contains(report.Sections.SelectMany(s => s.Lines), l => l.Contains(line, StringComparison.Ordinal));

@@ -18,16 +18,16 @@ internal sealed class FakeRows : IRowSource
 }
 
 /// <summary>A graph made up by a test: a function from a sequence to its outputs.</summary>
-internal sealed class FakeQueue(Func<GraphInput, FakeRows> graph) : IGraphQueue
+internal sealed class FakeExecutor(Func<GraphInput, FakeRows> graph) : IGraphExecutor
 {
     private int runs;
 
     public int Runs => runs;
 
-    public Task<T> RunAsync<T>(GraphInput input, IReadOnlyList<string> outputs, RowReader<T> read, RequestContext context)
+    public Task<T[]> RunAsync<T>(IReadOnlyList<GraphInput> inputs, IReadOnlyList<string> outputs, RowReader<T> read, RequestContext context)
     {
         context.Cancellation.ThrowIfCancellationRequested();
-        Interlocked.Increment(ref runs);
-        return Task.FromResult(read(new RowOutputs(graph(input), 0, input.InputIds.Length)));
+        Interlocked.Add(ref runs, inputs.Count);
+        return Task.FromResult(inputs.Select((input, i) => read(i, new RowOutputs(graph(input), 0, input.Length))).ToArray());
     }
 }

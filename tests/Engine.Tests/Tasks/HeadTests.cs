@@ -85,9 +85,9 @@ public sealed class HeadTests(ZooModels zoo)
         Assert.Equal(HeadKind.CausalLanguageModel, Head.Of(With(model, ["GPT2LMHeadModel"], last))?.Kind);
         Assert.Equal(HeadKind.CausalLanguageModel, Head.Of(With(model, [], last))?.Kind);
 
-        var queue = LogitsQueue.PerSequence(ids => [.. Enumerable.Range(0, 800).Select(i => i == ids[^1] ? 9f : 0f)]);
+        var queue = LogitsExecutor.PerSequence(ids => [.. Enumerable.Range(0, 800).Select(i => i == ids[^1] ? 9f : 0f)]);
         var result = await new Engine.Tasks.NextToken.NextTokenTask().RunAsync(
-            With(model, [], last) with { Queue = queue }, new Engine.Tasks.NextToken.NextTokenRequest { Inputs = [TextInput.OfIds([5, 7])] }, new(TestContext.Current.CancellationToken));
+            With(model, [], last) with { Executor = queue }, new Engine.Tasks.NextToken.NextTokenRequest { Inputs = [TextInput.OfIds([5, 7])] }, new(TestContext.Current.CancellationToken));
         Assert.Equal(7, ((Engine.Tasks.NextToken.NextTokenResult)result[0]).Candidates[0].Id);
     }
 

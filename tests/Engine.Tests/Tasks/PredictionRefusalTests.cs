@@ -104,9 +104,9 @@ public sealed class PredictionRefusalTests(ZooModels zoo)
     public async Task Nothing_runs_when_one_input_is_refused()
     {
         var model = await zoo.Get("bert-classify");
-        var queue = LogitsQueue.PerSequence(_ => [0f, 0f, 0f]);
+        var queue = LogitsExecutor.PerSequence(_ => [0f, 0f, 0f]);
         await Assert.ThrowsAsync<InferenceException>(() => new TextClassificationTask().RunAsync(
-            model with { Queue = queue }, new TextClassificationRequest { Inputs = [TextInput.Of("a"), TextInput.Of("", index: 1)] }, new RequestContext()));
+            model with { Executor = queue }, new TextClassificationRequest { Inputs = [TextInput.Of("a"), TextInput.Of("", index: 1)] }, new RequestContext()));
         Assert.Equal(0, queue.Runs);
     }
 }

@@ -1,3 +1,4 @@
+using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tasks.FillMask;
@@ -66,7 +67,7 @@ public sealed class PredictionRuleTests(ZooModels zoo)
     {
         var model = await Bert();
         var result = await Run<TokenClassificationResult>(
-            model with { Queue = PerLabel((_, position) => position == 1 ? "B-PER" : "O") },
+            model with { Executor = PerLabel((_, position) => position == 1 ? "B-PER" : "O") },
             new TokenClassificationRequest { Inputs = [TextInput.Of(". .")], Aggregation = Aggregation.Simple, IgnoreLabels = ["PER"] });
         Assert.Equal("O", Assert.Single(result.Entities).Label);
     }
@@ -83,7 +84,7 @@ public sealed class PredictionRuleTests(ZooModels zoo)
         var model = await zoo.Get("bert-classify");
         var asked = model with
         {
-            Queue = LogitsQueue.PerSequence(_ => [1f, 2f, 3f]),
+            Executor = LogitsExecutor.PerSequence(_ => [1f, 2f, 3f]),
             Manifest = model.Manifest with { Config = model.Manifest.Config with { ProblemType = problem } },
         };
         var result = await Run<TextClassificationResult>(asked, new TextClassificationRequest { Inputs = [TextInput.Of("a")], Function = function, TopK = 100 });
@@ -95,7 +96,7 @@ public sealed class PredictionRuleTests(ZooModels zoo)
     public async Task One_label_without_a_problem_type_gets_a_sigmoid()
     {
         var model = await zoo.Get("bert-rerank");
-        var result = await Run<TextClassificationResult>(model with { Queue = LogitsQueue.PerSequence(_ => [1f]) }, new TextClassificationRequest { Inputs = [TextInput.Of("a", "")] });
+        var result = await Run<TextClassificationResult>(model with { Executor = LogitsExecutor.PerSequence(_ => [1f]) }, new TextClassificationRequest { Inputs = [TextInput.Of("a", "")] });
         Assert.Equal(0.7310586, Assert.Single(result.Labels).Score, 6);
     }
 
@@ -148,7 +149,7 @@ public sealed class PredictionRuleTests(ZooModels zoo)
         var model = await zoo.Get("bert-nli-zero-shot");
         var asked = model with
         {
-            Queue = LogitsQueue.PerSequence(_ => logits),
+            Executor = LogitsExecutor.PerSequence(_ => logits),
             Manifest = model.Manifest with { Config = model.Manifest.Config with { Labels = labels } },
         };
         var entailment = Array.FindIndex(labels, l => l.StartsWith("entail", StringComparison.OrdinalIgnoreCase));
@@ -167,7 +168,7 @@ public sealed class PredictionRuleTests(ZooModels zoo)
         var seen = new List<int[]>();
         var asked = model with
         {
-            Queue = LogitsQueue.PerSequence(ids =>
+            Executor = LogitsExecutor.PerSequence(ids =>
             {
                 seen.Add(ids);
                 return [0f, 0f, 0f];
@@ -223,8 +224,8 @@ public sealed class PredictionRuleTests(ZooModels zoo)
         var model = await zoo.Get("bert-qa");
         var text = string.Join(' ', Enumerable.Repeat("The server answers.", 60_000)) + " Debian";
         var id = model.Tokenizer.Encode("Debian", addSpecialTokens: false).Ids[^1];
-        var queue = new LogitsQueue((input, _) => ([.. input.InputIds.Select(i => i == id ? 20f : 0f)], [input.InputIds.Length]));
-        var result = await Run<QuestionAnsweringResult>(model with { Queue = queue }, new QuestionAnsweringRequest { Inputs = [TextInput.OfQuestion("Who?", text)] });
+        var queue = new LogitsExecutor((input, _) => ([.. input.InputIds.Select(i => i == id ? 20f : 0f)], [input.InputIds.Length]));
+        var result = await Run<QuestionAnsweringResult>(model with { Executor = queue }, new QuestionAnsweringRequest { Inputs = [TextInput.OfQuestion("Who?", text)] });
         Assert.True(queue.Runs > 1024);
         Assert.Equal((text.Length - 6, text.Length, "Debian"), (result.Answers[0].Start, result.Answers[0].End, result.Answers[0].Text));
     }
@@ -233,7 +234,7 @@ public sealed class PredictionRuleTests(ZooModels zoo)
     public async Task Rerank_gives_the_best_and_their_texts_when_asked()
     {
         var model = await zoo.Get("bert-rerank");
-        var asked = model with { Queue = LogitsQueue.PerSequence(ids => [ids.Length]) };
+        var asked = model with { Executor = LogitsExecutor.PerSequence(ids => [ids.Length]) };
         var result = await new RerankTask().RunAsync(asked, new RerankRequest { Query = "a", Documents = ["a", "a a a", "a a"], TopN = 2, ReturnDocuments = true }, new RequestContext());
         Assert.Equal([(1, "a a a"), (2, "a a")], result.Results.Select(r => (r.Index, r.Document)));
     }
@@ -256,7 +257,7 @@ public sealed class PredictionRuleTests(ZooModels zoo)
         return model with { Manifest = model.Manifest with { Config = model.Manifest.Config with { Labels = Bio } } };
     }
 
-    private static LogitsQueue PerLabel(Func<int, int, string> label) => LogitsQueue.PerToken(Bio.Length, (id, position) =>
+    private static LogitsExecutor PerLabel(Func<int, int, string> label) => LogitsExecutor.PerToken(Bio.Length, (id, position) =>
     {
         var best = Array.IndexOf(Bio, label(id, position));
         return [.. Enumerable.Range(0, Bio.Length).Select(i => i == best ? 5f + (id % 3) : 0f)];
@@ -264,13 +265,13 @@ public sealed class PredictionRuleTests(ZooModels zoo)
 
     private async Task<IReadOnlyList<Entity>> Entities(string text, Func<int, int, string> label, Aggregation aggregation, int most = 512, int? stride = null)
     {
-        var model = await Bert() with { Queue = PerLabel(label), MaxTokens = most };
+        var model = await Bert() with { Executor = PerLabel(label), MaxTokens = most };
         return (await Run<TokenClassificationResult>(model, new TokenClassificationRequest { Inputs = [TextInput.Of(text)], Aggregation = aggregation, Stride = stride })).Entities;
     }
 
     private static Task<QuestionAnsweringResult> Answers(Model model, string text, QuestionAnsweringRequest request, Func<GraphInput, string, float[]> logits) =>
         Run<QuestionAnsweringResult>(
-            model with { Queue = new LogitsQueue((input, name) => (logits(input, name), [input.InputIds.Length])) },
+            model with { Executor = new LogitsExecutor((input, name) => (logits(input, name), [input.InputIds.Length])) },
             request with { Inputs = [TextInput.OfQuestion("Who?", text)] });
 
     private static async Task<T> Run<T>(Model model, PredictionRequest request, string? task = null)

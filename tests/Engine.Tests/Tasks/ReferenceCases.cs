@@ -34,12 +34,12 @@ internal sealed class ReferenceCases
     public IReadOnlyList<ReferenceCase> Cases { get; }
 
     /// <summary>The model of one folder and its loader, which the test disposes of.</summary>
-    public static async Task<(ModelLoader Loader, Model Model)> Load(string folder)
+    public static async Task<(ModelRegistry Loader, Model Model)> Load(string folder)
     {
-        var options = new LoadingOptions { Directory = Shared.DirectoryOf(folder), Execution = new ExecutionOptions { Lanes = 1, IntraOpThreads = 1 } };
-        var loader = new ModelLoader(options, new ModelCatalog());
-        await loader.LoadAsync();
-        var entry = loader.Catalog.Entries.Single();
+        var options = new LoadingOptions { Directory = Shared.DirectoryOf(folder), Execution = new ExecutionOptions { Workers = 1, IntraOpThreads = 1 } };
+        var loader = new ModelRegistry(options);
+        await loader.LoadAllAsync();
+        var entry = loader.Models.Single().Status;
         return (loader, entry.Model ?? throw new InvalidOperationException($"{entry.Id}: {entry.State} {entry.Reason}"));
     }
 

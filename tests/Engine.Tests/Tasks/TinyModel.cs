@@ -1,4 +1,5 @@
 using System.Text.Json;
+using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Tasks;
@@ -39,7 +40,7 @@ internal static class TinyModel
     });
 
     /// <summary>The model; <paramref name="sentence"/> null: a plain encoder.</summary>
-    public static Model Create(SentencePipeline? sentence = null, AttentionKind kind = AttentionKind.Encoder, IGraphQueue? queue = null) => new()
+    public static Model Create(SentencePipeline? sentence = null, AttentionKind kind = AttentionKind.Encoder, IGraphExecutor? executor = null) => new()
     {
         Manifest = new ModelManifest
         {
@@ -57,9 +58,9 @@ internal static class TinyModel
             Attention = [new AttentionTap(0, kind, "a0", "/layer.0/Softmax"), new AttentionTap(1, kind, "a1", "/layer.1/Softmax")],
         },
         Tokenizer = Words.Value,
-        Queue = queue ?? new FakeQueue(Run),
+        Executor = executor ?? new FakeExecutor(Run),
         MaxTokens = 12,
-        Sha256 = new Lazy<string>("ab12"),
+        Sha256 = new Lazy<Task<string>>(Task.FromResult("ab12")),
     };
 
     public static SentencePipeline Pipeline(params SentenceModule[] modules) =>

@@ -1,4 +1,5 @@
-using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Tests.Scheduling;
 using InferenceServer.Engine.Tasks;
 using Microsoft.ML.OnnxRuntime;
 using Xunit;
@@ -17,7 +18,7 @@ public sealed class VariantTests
     public async Task Another_file_is_within_its_tolerance_and_equals_onnx_runtime_on_it(string folder, string file)
     {
         await using var loader = await ZooModels.LoadVariant(folder, file);
-        var model = loader.Catalog.Get(folder);
+        var model = loader.Get(folder).Status.Model!;
         Assert.EndsWith(file, model.Graph.File, StringComparison.Ordinal);
         var expected = Expected.Of(folder);
         var tolerance = expected.Root.GetProperty("tolerance").GetProperty(file).GetDouble();
@@ -28,7 +29,7 @@ public sealed class VariantTests
             var c = expected.Cases[i];
             int[] ids = [.. c.GetProperty("input_ids").EnumerateArray().Select(id => id.GetInt32())];
             var head = Head.Of(model)!;
-            var logits = await model.Queue.RunAsync(new GraphInput(ids), [head.Output], row => row[head.Output].Data.ToArray(), new RequestContext(TestContext.Current.CancellationToken));
+            var logits = await model.Executor.RunOneAsync(new GraphInput(ids), head.Output, (row, _) => row.Data.ToArray());
 
             var raw = Run(direct, model, ids, head.Output);
             Assert.Equal(raw.Length, logits.Length);

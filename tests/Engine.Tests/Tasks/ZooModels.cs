@@ -13,8 +13,8 @@ namespace InferenceServer.Engine.Tests.Tasks;
 /// <summary>Every folder of the zoo and the demo models, loaded once for all tests that ask for it.</summary>
 public sealed class ZooModels : IAsyncLifetime
 {
-    private readonly Lazy<Task<Dictionary<string, ModelEntry>>> entries;
-    private readonly List<ModelLoader> loaders = [];
+    private readonly Lazy<Task<Dictionary<string, ModelStatus>>> entries;
+    private readonly List<ModelRegistry> loaders = [];
 
     public ZooModels() => entries = new(LoadAll);
 
@@ -27,7 +27,7 @@ public sealed class ZooModels : IAsyncLifetime
     }
 
     /// <summary>What became of a folder.</summary>
-    public async Task<ModelEntry> Entry(string id) => (await entries.Value)[id];
+    public async Task<ModelStatus> Entry(string id) => (await entries.Value)[id];
 
     public ValueTask InitializeAsync() => ValueTask.CompletedTask;
 
@@ -40,24 +40,24 @@ public sealed class ZooModels : IAsyncLifetime
     }
 
     /// <summary>Loads one folder with another file than its default.</summary>
-    public static async Task<ModelLoader> LoadVariant(string folder, string file)
+    public static async Task<ModelRegistry> LoadVariant(string folder, string file)
     {
-        var loader = new ModelLoader(Options(Shared.DirectoryOf(Path.Combine(Shared.Zoo, folder))) with { Files = new Dictionary<string, string> { [folder] = file } }, new ModelCatalog());
-        await loader.LoadAsync();
+        var loader = new ModelRegistry(Options(Shared.DirectoryOf(Path.Combine(Shared.Zoo, folder))) with { Files = new Dictionary<string, string> { [folder] = file } });
+        await loader.LoadAllAsync();
         return loader;
     }
 
-    private static LoadingOptions Options(string directory) => new() { Directory = directory, Execution = new ExecutionOptions { Lanes = 1, IntraOpThreads = 1 } };
+    private static LoadingOptions Options(string directory) => new() { Directory = directory, Execution = new ExecutionOptions { Workers = 1, IntraOpThreads = 1 } };
 
-    private async Task<Dictionary<string, ModelEntry>> LoadAll()
+    private async Task<Dictionary<string, ModelStatus>> LoadAll()
     {
-        var all = new Dictionary<string, ModelEntry>(StringComparer.Ordinal);
+        var all = new Dictionary<string, ModelStatus>(StringComparer.Ordinal);
         foreach (var directory in new[] { Shared.Zoo, Path.Combine(Shared.Require(), "demo-models") })
         {
-            var loader = new ModelLoader(Options(directory), new ModelCatalog());
+            var loader = new ModelRegistry(Options(directory));
             loaders.Add(loader);
-            await loader.LoadAsync();
-            foreach (var entry in loader.Catalog.Entries)
+            await loader.LoadAllAsync();
+            foreach (var entry in loader.Models.Select(m => m.Status))
             {
                 all[entry.Id] = entry;
             }

@@ -33,7 +33,7 @@ public sealed class AttentionTask : ITask
 
         var plan = new AttentionReading(selection, request.Aggregate, sequence, queries, keys, request.Statistics);
         var outputs = selection.Taps.Select(tap => tap.Output).ToArray();
-        await model.Queue.RunAsync(input.Graph, outputs, row => plan.Read(row), context);
+        await model.Executor.RunAsync([input.Graph], outputs, (_, row) => plan.Read(row), context);
         var values = plan.NeedsPaths ? await Task.Run(() => plan.Paths(context.Cancellation), context.Cancellation) : plan.Values();
         var shape = selection.Shape(request.Aggregate, queries.Length, keys.Length);
         Sharpen(values, keys.Length, request);
@@ -54,7 +54,7 @@ public sealed class AttentionTask : ITask
             Provenance = new AttentionProvenance(
                 [.. selection.Taps.Select(tap => tap.Tensor)],
                 Path.GetRelativePath(model.Manifest.Folder, model.Graph.File).Replace('\\', '/'),
-                model.Sha256.Value),
+                await model.Sha256.Value),
             TokenCount = input.Length,
         };
         return result with { Payload = AttentionFormats.Encode(result) };

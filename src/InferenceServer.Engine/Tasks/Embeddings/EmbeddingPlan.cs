@@ -26,28 +26,20 @@ internal sealed record EmbeddingPlan(
     /// The output that holds a vector for each token <c>[batch, S, D]</c>: <c>last_hidden_state</c>, <c>token_embeddings</c>, or the only output of rank 3 whose last
     /// dimension is the hidden size. Null when there is none.
     /// </summary>
-    public static GraphTensor? TokenStates(Model model)
-    {
-        var graph = model.Graph;
-        if ((graph.Output("last_hidden_state") ?? graph.Output("token_embeddings")) is { } named)
-        {
-            return named;
-        }
-
-        return Only(model, 3);
-    }
+    public static GraphTensor? FindTokenStates(Model model, Head? head) =>
+        model.Graph.Output("last_hidden_state") ?? model.Graph.Output("token_embeddings") ?? Only(model, head, 3);
 
     /// <summary>
     /// The output that holds a vector for the whole input <c>[batch, D]</c>: <c>sentence_embedding</c>, <c>pooler_output</c>, or the only one of rank 2. Null when
     /// there is none.
     /// </summary>
-    public static GraphTensor? SentenceVector(Model model) => model.Graph.Output("sentence_embedding") ?? model.Graph.Output("pooler_output") ?? Only(model, 2);
+    public static GraphTensor? FindSentenceVector(Model model, Head? head) => model.Graph.Output("sentence_embedding") ?? model.Graph.Output("pooler_output") ?? Only(model, head, 2);
 
     /// <summary>
     /// Whether the model makes sentence vectors. The states of an encoder that was trained with a decoder are none, unless the folder says how to pool them.
     /// </summary>
     public static bool IsPossible(Model model) =>
-        (!model.Manifest.Files.IsEncoderDecoder || model.Manifest.Sentence is not null) && (TokenStates(model) ?? SentenceVector(model)) is not null;
+        (!model.Manifest.Files.IsEncoderDecoder || model.Manifest.Sentence is not null) && (model.Capabilities.TokenStates ?? model.Capabilities.SentenceVector) is not null;
 
     /// <summary>Why the model makes none, where that is known.</summary>
     public static string? WhyNot(Model model) => model.Manifest.Files.IsEncoderDecoder && model.Manifest.Sentence is null
@@ -55,10 +47,9 @@ internal sealed record EmbeddingPlan(
         : null;
 
     /// <summary>The only output of that rank whose last axis has the hidden size (any size that is known, where the config names none), the head's and the encoder's own left aside.</summary>
-    private static GraphTensor? Only(Model model, int rank)
+    private static GraphTensor? Only(Model model, Head? head, int rank)
     {
         var hidden = model.Manifest.Config.HiddenSize;
-        var head = Head.Of(model);
         var candidates = model.Graph.Outputs
             .Where(output => output.Shape?.Count == rank && output.FixedSize(rank - 1) is { } size && (size == hidden || (rank == 2 && head is null) || (hidden is null && head is null)))
             .Where(output => output.Name != head?.Output && output.Name != head?.EndOutput && !output.Name.EndsWith("logits", StringComparison.Ordinal)
@@ -68,17 +59,21 @@ internal sealed record EmbeddingPlan(
     }
 
     /// <summary>What the model makes a sentence vector from, with the request's overrides.</summary>
-    public static EmbeddingPlan Of(Model model, string? pooling, bool? normalize)
+    public static EmbeddingPlan Of(Model model, string? pooling, bool? normalize) =>
+        pooling is null && normalize is null && model.Capabilities.Embedding is { } own ? own : Make(model, pooling, normalize);
+
+    /// <summary>Makes the plan anew; the one without overrides is in the model's capabilities.</summary>
+    internal static EmbeddingPlan Make(Model model, string? pooling, bool? normalize)
     {
         var modes = pooling is null
             ? null
             : Pooling.Parse(pooling) ?? throw new InferenceException(ErrorCode.Malformed, $"pooling is '{pooling}'; known are {Pooling.Known}, and several joined by +. Use one of them or leave it out.", "pooling");
-        var states = TokenStates(model);
+        var states = model.Capabilities.TokenStates;
         var pipeline = model.Manifest.Sentence;
         var ownVector = model.Graph.Output("sentence_embedding");
         if (states is null || (modes is null && pipeline is null && ownVector is not null))
         {
-            var vector = SentenceVector(model) ?? throw InferenceException.Unprocessable("model", $"The model {model.Manifest.Id} gives no hidden states: its outputs are {string.Join(", ", model.Graph.Outputs.Select(output => output.Name))}.");
+            var vector = model.Capabilities.SentenceVector ?? throw InferenceException.Unprocessable("model", $"The model {model.Manifest.Id} gives no hidden states: its outputs are {string.Join(", ", model.Graph.Outputs.Select(output => output.Name))}.");
             return modes is not null
                 ? throw InferenceException.Unprocessable("pooling", $"The model's graph gives a vector for the whole input ({vector.Name}) and none for its tokens, so pooling cannot be chosen. Leave it out.")
                 : new EmbeddingPlan(vector.Name, PerToken: false, [], $"graph output {vector.Name}", [], IncludePrompt: true, normalize ?? false, vector.FixedSize(1) ?? model.Manifest.Config.HiddenSize);

@@ -46,7 +46,7 @@ public sealed class EmbeddingsTask : ITask
         var prompt = EmbeddingInput.PromptOf(model, request);
         var skip = plan.IncludePrompt ? 0 : EmbeddingInput.PromptTokens(model, prompt);
         var inputs = request.Inputs.Select(input => EmbeddingInput.Prepare(model, request, input, prompt, skip, context, remedy)).ToArray();
-        var vectors = await Task.WhenAll(inputs.Select(input => VectorOf(model, plan, input, request.Dimensions, context)));
+        var vectors = await VectorsOf(model, plan, inputs, request.Dimensions, context);
 
         var items = new EmbeddingItem[inputs.Length];
         for (var i = 0; i < items.Length; i++)
@@ -64,14 +64,29 @@ public sealed class EmbeddingsTask : ITask
         return new EmbeddingsResult(vectors[0].Length, request.DataType, plan.PerToken ? Pooling.Format(plan.Modes) : null, plan.Source, plan.Normalize, items);
     }
 
-    /// <summary>The final vector of one input <c>[D]</c>, with 32-bit floats.</summary>
-    internal static async Task<float[]> VectorOf(Model model, EmbeddingPlan plan, EmbeddingInput input, int? dimensions, RequestContext context)
+    /// <summary>The final vector <c>[D]</c> of each input, with 32-bit floats.</summary>
+    internal static async Task<float[][]> VectorsOf(Model model, EmbeddingPlan plan, IReadOnlyList<EmbeddingInput> inputs, int? dimensions, RequestContext context)
     {
-        var pooled = await Task.WhenAll(input.Windows.Select(window => model.Queue.RunAsync(
-            window.Graph,
+        List<EmbeddingInput.Window> windows = [.. inputs.SelectMany(input => input.Windows)];
+        var pooled = await model.Executor.RunAsync(
+            [.. windows.Select(window => window.Graph)],
             [plan.Output],
-            row => plan.PerToken ? Pooling.Pool(row[plan.Output], row.Length, Math.Min(window.Skip, row.Length), plan.Modes) : row[plan.Output].Data.ToArray(),
-            context)));
+            (i, row) => plan.PerToken ? Pooling.Pool(row[plan.Output], row.Length, Math.Min(windows[i].Skip, row.Length), plan.Modes) : row[plan.Output].Data.ToArray(),
+            context);
+        var vectors = new float[inputs.Count][];
+        var next = 0;
+        for (var i = 0; i < vectors.Length; i++)
+        {
+            vectors[i] = Joined(plan, inputs[i], pooled.AsSpan(next, inputs[i].Windows.Count), dimensions);
+            next += inputs[i].Windows.Count;
+        }
+
+        return vectors;
+    }
+
+    // The vectors of an input's windows, averaged by their lengths.
+    private static float[] Joined(EmbeddingPlan plan, EmbeddingInput input, Span<float[]> pooled, int? dimensions)
+    {
         for (var w = 0; w < pooled.Length; w++)
         {
             foreach (var module in plan.Modules)
@@ -115,7 +130,7 @@ public sealed class EmbeddingsTask : ITask
 
     private static async Task<EmbeddingsResult> TokenVectors(Model model, EmbeddingsRequest request, RequestContext context)
     {
-        var states = EmbeddingPlan.TokenStates(model)
+        var states = model.Capabilities.TokenStates
             ?? throw InferenceException.Unprocessable("level", "The model's graph gives no vectors for tokens; ask for level sequence.");
         var declared = states.FixedSize(2) ?? model.Manifest.Config.HiddenSize;
         CheckDimensions(request.Dimensions, declared);
@@ -130,30 +145,32 @@ public sealed class EmbeddingsTask : ITask
         }
 
         var normalize = request.Normalize ?? false;
-        var items = await Task.WhenAll(inputs.Select(async (input, index) =>
-        {
-            var size = 0;
-            var vectors = await model.Queue.RunAsync(
-                input.Windows[0].Graph,
-                [states.Name],
-                row =>
+        var kept = await model.Executor.RunAsync(
+            Array.ConvertAll(inputs, input => input.Windows[0].Graph),
+            [states.Name],
+            (_, row) =>
+            {
+                var output = row[states.Name];
+                var vectors = new float[row.Length][];
+                for (var i = 0; i < vectors.Length; i++)
                 {
-                    var output = row[states.Name];
-                    var kept = new float[row.Length][];
-                    for (var i = 0; i < kept.Length; i++)
-                    {
-                        var vector = output.At(i);
-                        CheckDimensions(request.Dimensions, vector.Length);
-                        kept[i] = vector[..(request.Dimensions ?? vector.Length)].ToArray();
-                    }
+                    var vector = output.At(i);
+                    CheckDimensions(request.Dimensions, vector.Length);
+                    vectors[i] = vector[..(request.Dimensions ?? vector.Length)].ToArray();
+                }
 
-                    return kept;
-                },
-                context);
-            return (Item: new EmbeddingItem
+                return vectors;
+            },
+            context);
+        var size = 0;
+        var items = new EmbeddingItem[inputs.Length];
+        for (var index = 0; index < items.Length; index++)
+        {
+            var input = inputs[index];
+            items[index] = new EmbeddingItem
             {
                 Index = index,
-                Embeddings = Array.ConvertAll(vectors, vector =>
+                Embeddings = Array.ConvertAll(kept[index], vector =>
                 {
                     var final = Finish(vector, request.Dimensions, normalize, renormalize: true);
                     size = final.Length;
@@ -163,9 +180,10 @@ public sealed class EmbeddingsTask : ITask
                 Offsets = input.Offsets(),
                 TokenCount = input.TokenCount,
                 Truncated = input.Truncated,
-            }, Size: size);
-        }));
-        return new EmbeddingsResult(items[0].Size, request.DataType, null, $"graph output {states.Name}", normalize, Array.ConvertAll(items, item => item.Item));
+            };
+        }
+
+        return new EmbeddingsResult(size, request.DataType, null, $"graph output {states.Name}", normalize, items);
     }
 
     private static void Validate(Model model, EmbeddingsRequest request)

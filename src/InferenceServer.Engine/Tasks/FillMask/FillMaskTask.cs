@@ -18,7 +18,7 @@ public sealed class FillMaskTask : IPredictionTask
     public Type RequestType => typeof(FillMaskRequest);
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => Head.Of(model) is { Kind: HeadKind.MaskedLanguageModel };
+    public bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.MaskedLanguageModel };
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
@@ -30,9 +30,9 @@ public sealed class FillMaskTask : IPredictionTask
         var masks = Array.ConvertAll(inputs, input => MaskPositions(model, input));
         Parameter.Listed("parameters.top_k", parameters.TopK, masks.Sum(m => (long)m.Length), targets?.Length ?? model.Tokenizer.VocabularySize);
 
-        var output = Head.Of(model)!.Output;
-        var rows = await Task.WhenAll(inputs.Select((input, i) => model.Queue.RunAsync(
-            input.Graph, [output], row => Read(row[output], masks[i], targets, parameters.TopK), context))).ConfigureAwait(false);
+        var output = model.Capabilities.Head!.Output;
+        var rows = await model.Executor.RunAsync(
+            Array.ConvertAll(inputs, input => input.Graph), [output], (i, row) => Read(row[output], masks[i], targets, parameters.TopK), context).ConfigureAwait(false);
         return [.. rows.Select((row, i) => Finish(model, inputs[i], masks[i], row))];
     }
 

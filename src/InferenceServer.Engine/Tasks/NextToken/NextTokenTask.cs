@@ -13,7 +13,7 @@ public sealed class NextTokenTask : IPredictionTask
     public Type RequestType => typeof(NextTokenRequest);
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => Head.Of(model) is { Kind: HeadKind.CausalLanguageModel };
+    public bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.CausalLanguageModel };
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
@@ -23,9 +23,9 @@ public sealed class NextTokenTask : IPredictionTask
         var inputs = TextInput.PrepareAll(model, request.Inputs, context, Name, pairs: false);
         Parameter.Listed("parameters.top_k", parameters.TopK, inputs.Length, model.Tokenizer.VocabularySize);
 
-        var output = Head.Of(model)!.Output;
-        var rows = await Task.WhenAll(inputs.Select(input => model.Queue.RunAsync(
-            input.Graph, [output], row => Read(row[output], row.Length, parameters.TopK), context))).ConfigureAwait(false);
+        var output = model.Capabilities.Head!.Output;
+        var rows = await model.Executor.RunAsync(
+            Array.ConvertAll(inputs, input => input.Graph), [output], (_, row) => Read(row[output], row.Length, parameters.TopK), context).ConfigureAwait(false);
         return Array.ConvertAll(rows, row => new NextTokenResult([.. row.Select(best => new NextTokenCandidate(
             best.Id,
             model.Tokenizer.IdToToken(best.Id) ?? "",

@@ -15,7 +15,7 @@ public sealed class PerplexityTask : IPredictionTask
     public Type RequestType => typeof(PerplexityRequest);
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => Head.Of(model) is { Kind: HeadKind.CausalLanguageModel };
+    public bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.CausalLanguageModel };
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
@@ -29,9 +29,9 @@ public sealed class PerplexityTask : IPredictionTask
             }
         }
 
-        var output = Head.Of(model)!.Output;
-        var rows = await Task.WhenAll(inputs.Select(input => model.Queue.RunAsync(
-            input.Graph, [output], row => Read(row[output], input.Graph.InputIds), context))).ConfigureAwait(false);
+        var output = model.Capabilities.Head!.Output;
+        var rows = await model.Executor.RunAsync(
+            Array.ConvertAll(inputs, input => input.Graph), [output], (i, row) => Read(row[output], inputs[i].Graph.InputIds), context).ConfigureAwait(false);
         return [.. rows.Select((logprobs, i) => Finish(model, inputs[i], logprobs))];
     }
 

@@ -1,3 +1,4 @@
+using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Tokenization;
@@ -28,7 +29,7 @@ public sealed class QuestionAnsweringTask : IPredictionTask
     public bool TakesQuestions => true;
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => Head.Of(model) is { Kind: HeadKind.QuestionAnswering };
+    public bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.QuestionAnswering };
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
@@ -39,19 +40,26 @@ public sealed class QuestionAnsweringTask : IPredictionTask
         Parameter.Listed("parameters.top_k", parameters.TopK, request.Inputs.Count, int.MaxValue);
         TextInput.RequireAll(request.Inputs, Name, pairs: true, ids: false);
         var windows = request.Inputs.Select(input => Windows(model, input, parameters, context)).ToList();
-        return await Task.WhenAll(request.Inputs.Select((input, i) => RunAsync(model, input.Pair!, windows[i], parameters, context))).ConfigureAwait(false);
+        var head = model.Capabilities.Head!;
+        var rows = await model.Executor.RunAsync(
+            [.. windows.SelectMany(own => own.Select(window => new GraphInput(window.Ids, window.TypeIds)))],
+            [head.Output, head.EndOutput!],
+            (_, row) => (Starts: row[head.Output].Data[..row.Length].ToArray(), Ends: row[head.EndOutput!].Data[..row.Length].ToArray()),
+            context).ConfigureAwait(false);
+        var results = new PredictionResult[windows.Count];
+        var next = 0;
+        for (var i = 0; i < results.Length; i++)
+        {
+            results[i] = Answer(model, request.Inputs[i].Pair!, windows[i], rows.AsSpan(next, windows[i].Count), parameters);
+            next += windows[i].Count;
+        }
+
+        return results;
     }
 
-    private static async Task<PredictionResult> RunAsync(
-        Model model, string text, List<TokenEncoding> windows, QuestionAnsweringRequest parameters, RequestContext context)
+    private static QuestionAnsweringResult Answer(
+        Model model, string text, List<TokenEncoding> windows, ReadOnlySpan<(float[] Starts, float[] Ends)> rows, QuestionAnsweringRequest parameters)
     {
-        var head = Head.Of(model)!;
-        var rows = await Waves.RunAsync(windows, window => model.Queue.RunAsync(
-            new GraphInput(window.Ids, window.TypeIds),
-            [head.Output, head.EndOutput!],
-            row => (Starts: row[head.Output].Data[..row.Length].ToArray(), Ends: row[head.EndOutput!].Data[..row.Length].ToArray()),
-            context)).ConfigureAwait(false);
-
         // Widening to words makes some spans equal: more than top_k are looked at, as many as the reference does.
         var count = (int)Math.Min((2L * parameters.TopK) + 10, int.MaxValue);
         var contextSide = (sbyte)(QuestionFirst(model) ? 1 : 0);

@@ -17,7 +17,7 @@ public sealed class RerankTask : ITask
     public string Name => "rerank";
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => IsCrossEncoder(model) || EmbeddingPlan.IsPossible(model);
+    public bool Supports(Model model) => model.Capabilities.IsCrossEncoder || EmbeddingPlan.IsPossible(model);
 
     /// <inheritdoc/>
     public string? WhyNot(Model model) => EmbeddingPlan.WhyNot(model) ?? "it needs a sequence-classification head of one logit, or sentence vectors";
@@ -45,7 +45,7 @@ public sealed class RerankTask : ITask
             }
         }
 
-        var scores = IsCrossEncoder(model)
+        var scores = model.Capabilities.IsCrossEncoder
             ? await CrossEncodeAsync(model, request, context).ConfigureAwait(false)
             : await CompareAsync(model, request, context).ConfigureAwait(false);
         return new RerankResult([.. scores
@@ -54,16 +54,13 @@ public sealed class RerankTask : ITask
             .Take(request.TopN ?? int.MaxValue)]);
     }
 
-    private static bool IsCrossEncoder(Model model) =>
-        Head.Of(model) is { Kind: HeadKind.SequenceClassification } head && head.LabelCount(model) == 1;
-
     private static async Task<double[]> CrossEncodeAsync(Model model, RerankRequest request, RequestContext context)
     {
         var pairs = request.Documents
             .Select((document, i) => (TextInput.Of(request.Query, document, i) with { Field = $"documents[{i}]", PairField = $"documents[{i}]" })
                 .Prepare(model, context, remedy: "shorten the query, which counts with it"))
             .ToList();
-        var rows = await Task.WhenAll(pairs.Select(pair => TextClassificationTask.LogitsAsync(model, pair.Graph, context))).ConfigureAwait(false);
+        var rows = await TextClassificationTask.LogitsAsync(model, pairs, context).ConfigureAwait(false);
         return Array.ConvertAll(rows, logits => Logits.Sigmoid(logits[0]));
     }
 

@@ -84,7 +84,7 @@ public sealed class SimilarityTask : ITask
 
     private static async Task<float[]> Scores(Model model, EmbeddingPlan plan, string function, EmbeddingInput[] inputs, RequestContext context)
     {
-        var vectors = await Task.WhenAll(inputs.Select(input => EmbeddingsTask.VectorOf(model, plan, input, null, context)));
+        var vectors = await EmbeddingsTask.VectorsOf(model, plan, inputs, null, context);
         var scores = new float[vectors.Length - 1];
         for (var i = 0; i < scores.Length; i++)
         {
@@ -127,15 +127,15 @@ public sealed class SimilarityTask : ITask
     /// </summary>
     private static async Task<SimilarityResult> Explain(Model model, EmbeddingPlan plan, string function, EmbeddingInput[] inputs, RequestContext context)
     {
-        var states = await Task.WhenAll(inputs.Select(input => model.Queue.RunAsync(
-            input.Windows[0].Graph,
+        var states = await model.Executor.RunAsync(
+            Array.ConvertAll(inputs, input => input.Windows[0].Graph),
             [plan.Output],
-            row =>
+            (i, row) =>
             {
                 var output = row[plan.Output];
-                return (Tokens: output.Data[..(row.Length * output.Shape[1])].ToArray(), Size: output.Shape[1], Pooled: Pooling.Pool(output, row.Length, Math.Min(input.Windows[0].Skip, row.Length), plan.Modes));
+                return (Tokens: output.Data[..(row.Length * output.Shape[1])].ToArray(), Size: output.Shape[1], Pooled: Pooling.Pool(output, row.Length, Math.Min(inputs[i].Windows[0].Skip, row.Length), plan.Modes));
             },
-            context)));
+            context);
         var unit = plan.Normalize || function == "cosine";
         var scores = new float[inputs.Length - 1];
         var explanations = new SimilarityExplanation[scores.Length];

@@ -15,7 +15,7 @@ public sealed class TextClassificationTask : IPredictionTask
     public Type RequestType => typeof(TextClassificationRequest);
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => Head.Of(model) is { Kind: HeadKind.SequenceClassification };
+    public bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.SequenceClassification };
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
@@ -23,15 +23,15 @@ public sealed class TextClassificationTask : IPredictionTask
         var parameters = (TextClassificationRequest)request;
         Parameter.AtLeast("parameters.top_k", parameters.TopK ?? 1, 1);
         var inputs = TextInput.PrepareAll(model, request.Inputs, context, Name, pairs: true);
-        var rows = await Task.WhenAll(inputs.Select(input => LogitsAsync(model, input.Graph, context))).ConfigureAwait(false);
+        var rows = await LogitsAsync(model, inputs, context).ConfigureAwait(false);
         return Array.ConvertAll(rows, logits => new TextClassificationResult(Labels(model, logits, parameters)));
     }
 
-    /// <summary>The logits <c>[labels]</c> of a sequence.</summary>
-    internal static Task<float[]> LogitsAsync(Model model, GraphInput input, RequestContext context)
+    /// <summary>The logits <c>[labels]</c> of each sequence.</summary>
+    internal static Task<float[][]> LogitsAsync(Model model, IReadOnlyList<PreparedInput> inputs, RequestContext context)
     {
-        var output = Head.Of(model)!.Output;
-        return model.Queue.RunAsync(input, [output], row => row[output].Data.ToArray(), context);
+        var output = model.Capabilities.Head!.Output;
+        return model.Executor.RunAsync([.. inputs.Select(input => input.Graph)], [output], (_, row) => row[output].Data.ToArray(), context);
     }
 
     private static IReadOnlyList<LabelScore> Labels(Model model, float[] logits, TextClassificationRequest parameters)

@@ -1,3 +1,4 @@
+using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Tokenization;
@@ -22,7 +23,7 @@ public sealed class TokenClassificationTask : IPredictionTask
     public Type RequestType => typeof(TokenClassificationRequest);
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => Head.Of(model) is { Kind: HeadKind.TokenClassification };
+    public bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.TokenClassification };
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
@@ -31,17 +32,11 @@ public sealed class TokenClassificationTask : IPredictionTask
         CheckStride(model, parameters);
         TextInput.RequireAll(request.Inputs, Name, pairs: false, ids: false);
         var windows = request.Inputs.Select(input => Windows(model, input, parameters.Stride, context)).ToList();
-        return await Task.WhenAll(request.Inputs.Select((input, i) => RunAsync(model, input.Text!, windows[i], parameters, context))).ConfigureAwait(false);
-    }
-
-    private static async Task<PredictionResult> RunAsync(
-        Model model, string text, List<TokenEncoding> windows, TokenClassificationRequest parameters, RequestContext context)
-    {
-        var output = Head.Of(model)!.Output;
-        var scores = await Waves.RunAsync(windows, window => model.Queue.RunAsync(
-            new GraphInput(window.Ids, window.TypeIds),
+        var output = model.Capabilities.Head!.Output;
+        var scores = await model.Executor.RunAsync(
+            [.. windows.SelectMany(own => own.Select(window => new GraphInput(window.Ids, window.TypeIds)))],
             [output],
-            row =>
+            (_, row) =>
             {
                 var read = new double[row.Length][];
                 for (var i = 0; i < read.Length; i++)
@@ -51,11 +46,28 @@ public sealed class TokenClassificationTask : IPredictionTask
 
                 return read;
             },
-            context)).ConfigureAwait(false);
+            context).ConfigureAwait(false);
+        var results = new PredictionResult[windows.Count];
+        var next = 0;
+        for (var i = 0; i < results.Length; i++)
+        {
+            results[i] = Result(model, request.Inputs[i].Text!, windows[i], scores.AsSpan(next, windows[i].Count), parameters);
+            next += windows[i].Count;
+        }
 
+        return results;
+    }
+
+    private static TokenClassificationResult Result(Model model, string text, List<TokenEncoding> windows, ReadOnlySpan<double[][]> scores, TokenClassificationRequest parameters)
+    {
         var grouping = new EntityGrouping(model, text, parameters.Aggregation);
-        var entities = windows
-            .SelectMany((window, i) => grouping.Entities(window, scores[i]))
+        var found = new List<TokenEntity>();
+        for (var i = 0; i < windows.Count; i++)
+        {
+            found.AddRange(grouping.Entities(windows[i], scores[i]));
+        }
+
+        var entities = found
             .Where(entity => !parameters.IgnoreLabels.Contains(entity.Label, StringComparer.Ordinal))
             .ToList();
         if (windows.Count > 1)

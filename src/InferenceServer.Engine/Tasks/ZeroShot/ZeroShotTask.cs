@@ -26,7 +26,7 @@ public sealed class ZeroShotTask : IPredictionTask
 
     /// <inheritdoc/>
     public bool Supports(Model model) =>
-        Head.Of(model) is { Kind: HeadKind.SequenceClassification } && model.Manifest.Config.Labels.Count > 1 && Entailment(model) >= 0;
+        model.Capabilities.Head is { Kind: HeadKind.SequenceClassification } && model.Manifest.Config.Labels.Count > 1 && Entailment(model) >= 0;
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
@@ -43,7 +43,7 @@ public sealed class ZeroShotTask : IPredictionTask
 
         var inputs = request.Inputs.SelectMany((input, i) => hypotheses.Select(hypothesis => TextInput.Of(input.Text!, hypothesis, i))).ToList();
         var prepared = TextInput.PrepareAll(model, inputs, context, Name, pairs: true);
-        var rows = await Waves.RunAsync(prepared, input => TextClassificationTask.LogitsAsync(model, input.Graph, context)).ConfigureAwait(false);
+        var rows = await TextClassificationTask.LogitsAsync(model, prepared, context).ConfigureAwait(false);
         return [.. rows.Chunk(hypotheses.Length).Select(chunk => new ZeroShotResult(Labels(model, chunk, parameters)))];
     }
 

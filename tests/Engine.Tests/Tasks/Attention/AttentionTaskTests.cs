@@ -161,20 +161,20 @@ public class AttentionTaskTests
     [Fact]
     public async Task Too_large_an_answer_is_refused_before_the_model_runs()
     {
-        var queue = new FakeQueue(TinyModel.Run);
-        var error = await Assert.ThrowsAsync<InferenceException>(() => new AttentionTask().RunAsync(TinyModel.Create(queue: queue), new() { Text = "the cats", MaxAnswerBytes = 1500 }, new RequestContext()));
+        var queue = new FakeExecutor(TinyModel.Run);
+        var error = await Assert.ThrowsAsync<InferenceException>(() => new AttentionTask().RunAsync(TinyModel.Create(executor: queue), new() { Text = "the cats", MaxAnswerBytes = 1500 }, new RequestContext()));
         Assert.Equal(ErrorCode.TooLarge, error.Code);
         Assert.Contains("1900 bytes", error.Message, StringComparison.Ordinal); // 2 x 2 x 5 x 5 x 13 + 5 x 120
         Assert.Contains("1500", error.Message, StringComparison.Ordinal);
         Assert.Contains("aggregate", error.Message, StringComparison.Ordinal);
         Assert.Equal(0, queue.Runs);
-        Assert.NotNull(await new AttentionTask().RunAsync(TinyModel.Create(queue: queue), new() { Text = "the cats", MaxAnswerBytes = 1500, Layers = [0] }, new RequestContext()));
+        Assert.NotNull(await new AttentionTask().RunAsync(TinyModel.Create(executor: queue), new() { Text = "the cats", MaxAnswerBytes = 1500, Layers = [0] }, new RequestContext()));
     }
 
     [Fact]
     public async Task Bad_selectors_are_named_before_the_model_runs()
     {
-        var queue = new FakeQueue(TinyModel.Run);
+        var queue = new FakeExecutor(TinyModel.Run);
         var rollout = new AttentionAggregate(AggregateOver.All, AggregateMethod.Rollout);
         (AttentionRequest Request, string Field, string Said)[] cases =
         [
@@ -211,7 +211,7 @@ public class AttentionTaskTests
         ];
         foreach (var (request, field, said) in cases)
         {
-            var error = await Assert.ThrowsAsync<InferenceException>(() => new AttentionTask().RunAsync(TinyModel.Create(queue: queue), request, new RequestContext()));
+            var error = await Assert.ThrowsAsync<InferenceException>(() => new AttentionTask().RunAsync(TinyModel.Create(executor: queue), request, new RequestContext()));
             Assert.Equal((ErrorCode.Unprocessable, field), (error.Code, error.Argument?.ToString()));
             Assert.Contains(said, error.Message, StringComparison.Ordinal);
         }

@@ -25,11 +25,11 @@ public class EmbeddingsTaskTests
     [Fact]
     public async Task Token_vectors_that_are_too_large_an_answer_are_refused_before_the_model_runs()
     {
-        var queue = new FakeQueue(TinyModel.Run);
+        var queue = new FakeExecutor(TinyModel.Run);
         var request = new EmbeddingsRequest { Inputs = [TextInput.Of("the cats"), TextInput.Of("the cats")], Level = EmbeddingLevel.Token, MaxAnswerBytes = 10 * 3 * 12 };
-        Assert.Equal(2, (await Run(TinyModel.Create(queue: queue), request)).Items.Count); // 10 tokens of 3 numbers
+        Assert.Equal(2, (await Run(TinyModel.Create(executor: queue), request)).Items.Count); // 10 tokens of 3 numbers
         var runs = queue.Runs;
-        var refused = await Assert.ThrowsAsync<InferenceException>(() => Run(TinyModel.Create(queue: queue), request with { MaxAnswerBytes = 359 }));
+        var refused = await Assert.ThrowsAsync<InferenceException>(() => Run(TinyModel.Create(executor: queue), request with { MaxAnswerBytes = 359 }));
         Assert.Equal(ErrorCode.TooLarge, refused.Code);
         Assert.Contains("360", refused.Message, StringComparison.Ordinal);
         Assert.Equal(runs, queue.Runs);
@@ -73,10 +73,10 @@ public class EmbeddingsTaskTests
     public void The_output_that_holds_vectors_is_found_by_its_shape_where_its_name_says_nothing()
     {
         var model = TinyModel.Create();
-        Assert.Equal("output_0", EmbeddingPlan.TokenStates(With(new GraphTensor("output_0", ElementType.Float, ["b", "s", "3"]), new GraphTensor("logits", ElementType.Float, ["b", "s", "12"])))?.Name);
-        Assert.Null(EmbeddingPlan.TokenStates(With(new GraphTensor("encoder_last_hidden_state", ElementType.Float, ["b", "s", "3"]))));
-        Assert.Equal("text_embeds", EmbeddingPlan.SentenceVector(With(new GraphTensor("text_embeds", ElementType.Float, ["b", "5"])))?.Name);
-        Assert.Null(EmbeddingPlan.SentenceVector(With(new GraphTensor("logits", ElementType.Float, ["b", "5"]))));
+        Assert.Equal("output_0", With(new GraphTensor("output_0", ElementType.Float, ["b", "s", "3"]), new GraphTensor("logits", ElementType.Float, ["b", "s", "12"])).Capabilities.TokenStates?.Name);
+        Assert.Null(With(new GraphTensor("encoder_last_hidden_state", ElementType.Float, ["b", "s", "3"])).Capabilities.TokenStates);
+        Assert.Equal("text_embeds", With(new GraphTensor("text_embeds", ElementType.Float, ["b", "5"])).Capabilities.SentenceVector?.Name);
+        Assert.Null(With(new GraphTensor("logits", ElementType.Float, ["b", "5"])).Capabilities.SentenceVector);
 
         Model With(params GraphTensor[] outputs) => model with { Graph = model.Graph with { Outputs = outputs } };
     }
@@ -139,7 +139,7 @@ public class EmbeddingsTaskTests
     [Fact]
     public async Task A_vector_that_the_graph_pooled_is_taken_as_it_is()
     {
-        var model = TinyModel.Create(queue: new FakeQueue(_ => new FakeRows().Set("sentence_embedding", [3, 4], 2)));
+        var model = TinyModel.Create(executor: new FakeExecutor(_ => new FakeRows().Set("sentence_embedding", [3, 4], 2)));
         model = model with { Graph = model.Graph with { Outputs = [new GraphTensor("sentence_embedding", ElementType.Float, ["batch", "2"])] } };
         var result = await Run(model, new() { Inputs = [TextInput.Of("cat")] });
         Assert.Equal([3f, 4f], result.Items[0].Embedding!.ToFloats());
@@ -151,8 +151,8 @@ public class EmbeddingsTaskTests
     [Fact]
     public async Task Bad_options_are_named_before_anything_runs()
     {
-        var queue = new FakeQueue(TinyModel.Run);
-        var model = TinyModel.Create(TinyModel.Pipeline(new PoolingModule([PoolingMode.Mean])), queue: queue);
+        var queue = new FakeExecutor(TinyModel.Run);
+        var model = TinyModel.Create(TinyModel.Pipeline(new PoolingModule([PoolingMode.Mean])), executor: queue);
         TextInput[] cat = [TextInput.Of("cat")];
         (EmbeddingsRequest Request, string Field, string Said)[] cases =
         [

@@ -3,7 +3,7 @@ using InferenceServer.Engine.Tasks;
 
 namespace InferenceServer.Engine.Serving;
 
-/// <summary>What a model of the catalogue is doing.</summary>
+/// <summary>What a served model is doing.</summary>
 public enum ModelState
 {
     /// <summary>Being read, or warmed up.</summary>
@@ -12,15 +12,15 @@ public enum ModelState
     /// <summary>Answers requests.</summary>
     Ready,
 
-    /// <summary>Cannot be served; <see cref="ModelEntry.Reason"/> says why.</summary>
+    /// <summary>Cannot be served; <see cref="ModelStatus.Reason"/> says why.</summary>
     Failed,
 
     /// <summary>Was taken out of service.</summary>
     Unloaded,
 }
 
-/// <summary>A model of the catalogue, as it is at one moment.</summary>
-public sealed record ModelEntry
+/// <summary>A served model, as it is at one moment.</summary>
+public sealed record ModelStatus
 {
     /// <summary>The folder's name.</summary>
     public required string Id { get; init; }
@@ -31,7 +31,7 @@ public sealed record ModelEntry
     /// <summary>Why it is <see cref="ModelState.Failed"/>, with the remedy; null otherwise.</summary>
     public string? Reason { get; init; }
 
-    /// <summary>The model; not null exactly when the state is <see cref="ModelState.Ready"/>.</summary>
+    /// <summary>The model, to be read; to run something, acquire it (<see cref="ServedModel.Acquire"/>). Not null exactly when the state is <see cref="ModelState.Ready"/>.</summary>
     public Model? Model { get; init; }
 
     /// <summary>What the folder says of itself, where it could be read.</summary>
@@ -40,11 +40,14 @@ public sealed record ModelEntry
     /// <summary>Execution provider: <c>cpu</c> or <c>cuda</c>.</summary>
     public string? Provider { get; init; }
 
-    /// <summary>Batches that run at once.</summary>
-    public int Lanes { get; init; }
+    /// <summary>Workers of the device, which all its models share.</summary>
+    public int Workers { get; init; }
 
-    /// <summary>Threads of one batch.</summary>
+    /// <summary>Most threads of one run.</summary>
     public int Threads { get; init; }
+
+    /// <summary>Which model it is, counted from 1 with each that was loaded; 0 before the first.</summary>
+    public int Generation { get; init; }
 
     /// <summary>From the start of loading until ready or failed, warm-up included.</summary>
     public TimeSpan LoadTime { get; init; }

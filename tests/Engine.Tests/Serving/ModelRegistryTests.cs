@@ -3,13 +3,14 @@ using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Serving;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Tests.Scheduling;
 using Microsoft.Extensions.Logging;
 using Xunit;
 
 namespace InferenceServer.Engine.Tests.Serving;
 
 /// <summary>Folders become models or say why not, side by side.</summary>
-public sealed class ModelLoaderTests : IDisposable
+public sealed class ModelRegistryTests : IDisposable
 {
     private readonly string directory = Directory.CreateTempSubdirectory("models").FullName;
     private readonly Lines lines = new();
@@ -18,19 +19,18 @@ public sealed class ModelLoaderTests : IDisposable
     public async Task Demo_models_are_ready_with_the_limits_that_their_files_name()
     {
         await using var loader = Loader(new LoadingOptions { Directory = Demos(), Execution = Cpu });
-        await loader.LoadAsync(TestContext.Current.CancellationToken);
-        Assert.True(loader.Catalog.IsReady);
-        Assert.All(loader.Catalog.Entries, e => Assert.True(e.State == ModelState.Ready, $"{e.Id}: {e.Reason}"));
+        await loader.LoadAllAsync(TestContext.Current.CancellationToken);
+        Assert.True(loader.IsReady);
+        Assert.All(loader.Models.Select(m => m.Status), e => Assert.True(e.State == ModelState.Ready, $"{e.Id}: {e.Reason}"));
         Assert.Equal(
             [("demo-bert", 256), ("demo-gpt", 256), ("demo-language", 128), ("demo-translator", 64)],
-            loader.Catalog.Entries.Select(e => (e.Id, e.Model!.MaxTokens)));
-        Assert.All(loader.Catalog.Entries, e => Assert.Equal("cpu", e.Provider));
-        Assert.All(loader.Catalog.Entries, e => Assert.InRange(e.LoadTime, TimeSpan.FromTicks(1), TimeSpan.FromMinutes(1)));
+            loader.Models.Select(m => m.Status).Select(e => (e.Id, e.Model!.MaxTokens)));
+        Assert.All(loader.Models.Select(m => m.Status), e => Assert.Equal("cpu", e.Provider));
+        Assert.All(loader.Models.Select(m => m.Status), e => Assert.InRange(e.LoadTime, TimeSpan.FromTicks(1), TimeSpan.FromMinutes(1)));
 
-        var bert = loader.Catalog.Get("demo-bert");
-        Assert.Equal(Convert.ToHexStringLower(SHA256.HashData(await File.ReadAllBytesAsync(bert.Manifest.Files.Main, TestContext.Current.CancellationToken))), bert.Sha256.Value);
-        var values = await bert.Queue.RunAsync(
-            new GraphInput(bert.Tokenizer.Encode("a").Ids), [bert.Graph.Outputs[0].Name], row => row.Length, new RequestContext(TestContext.Current.CancellationToken));
+        var bert = loader.Get("demo-bert").Status.Model!;
+        Assert.Equal(Convert.ToHexStringLower(SHA256.HashData(await File.ReadAllBytesAsync(bert.Manifest.Files.Main, TestContext.Current.CancellationToken))), await bert.Sha256.Value);
+        var values = await bert.Executor.RunOneAsync(new GraphInput(bert.Tokenizer.Encode("a").Ids), bert.Graph.Outputs[0].Name, (_, length) => length);
         Assert.Equal(bert.Tokenizer.Encode("a").Length, values);
     }
 
@@ -49,11 +49,11 @@ public sealed class ModelLoaderTests : IDisposable
         File.WriteAllText(Path.Combine(Directory.CreateDirectory(Path.Combine(directory, "scripts")).FullName, "train.py"), "");
 
         await using var loader = Loader();
-        await loader.LoadAsync(TestContext.Current.CancellationToken);
+        await loader.LoadAllAsync(TestContext.Current.CancellationToken);
 
-        Assert.Equal(["corrupt", "cut", "cut-tokenizer", "good", "no-graph", "nonsense", "wrong-config"], loader.Catalog.Entries.Select(e => e.Id));
-        Assert.True(loader.Catalog.IsReady);
-        Assert.NotNull(loader.Catalog.Get("good"));
+        Assert.Equal(["corrupt", "cut", "cut-tokenizer", "good", "no-graph", "nonsense", "wrong-config"], loader.Models.Select(m => m.Status).Select(e => e.Id));
+        Assert.True(loader.IsReady);
+        Assert.NotNull(loader.Acquire("good"));
         Refused("corrupt", "model.onnx");
         Refused("nonsense", "model.onnx");
         Refused("cut", "model.onnx");
@@ -64,7 +64,7 @@ public sealed class ModelLoaderTests : IDisposable
 
         void Refused(string id, string named)
         {
-            var entry = loader.Catalog.Entry(id);
+            var entry = loader.Get(id).Status;
             Assert.Equal(ModelState.Failed, entry.State);
             Assert.Null(entry.Model);
             Assert.NotNull(entry.Reason);
@@ -73,7 +73,7 @@ public sealed class ModelLoaderTests : IDisposable
             Assert.DoesNotContain("unexpected error", entry.Reason, StringComparison.OrdinalIgnoreCase);
             Assert.DoesNotContain(directory, entry.Reason, StringComparison.Ordinal);
             Assert.DoesNotContain("\n", entry.Reason, StringComparison.Ordinal);
-            var refused = Assert.Throws<InferenceException>(() => loader.Catalog.Get(id));
+            var refused = Assert.Throws<InferenceException>(() => loader.Acquire(id));
             Assert.Equal(ErrorCode.NotLoaded, refused.Code);
             Assert.Contains(entry.Reason, refused.Message, StringComparison.Ordinal);
         }
@@ -102,8 +102,8 @@ public sealed class ModelLoaderTests : IDisposable
             File.WriteAllText(path, root.ToJsonString());
         });
         await using var loader = Loader();
-        await loader.LoadAsync(TestContext.Current.CancellationToken);
-        var entry = loader.Catalog.Entry("mismatched");
+        await loader.LoadAllAsync(TestContext.Current.CancellationToken);
+        var entry = loader.Get("mismatched").Status;
         Assert.Equal(ModelState.Failed, entry.State);
         Assert.Contains("do not belong together", entry.Reason, StringComparison.Ordinal);
     }
@@ -115,9 +115,9 @@ public sealed class ModelLoaderTests : IDisposable
         Copy("outside");
         var files = new Dictionary<string, string> { ["chosen"] = "other.onnx", ["outside"] = "../chosen/onnx/model.onnx", ["nowhere"] = "model.onnx" };
         await using var loader = Loader(new LoadingOptions { Directory = directory, Files = files, Execution = Cpu });
-        await loader.LoadAsync(TestContext.Current.CancellationToken);
-        Assert.EndsWith("other.onnx", loader.Catalog.Get("chosen").Manifest.Files.Main, StringComparison.Ordinal);
-        Assert.Equal(ModelState.Failed, loader.Catalog.Entry("outside").State);
+        await loader.LoadAllAsync(TestContext.Current.CancellationToken);
+        Assert.EndsWith("other.onnx", loader.Get("chosen").Status.Model!.Manifest.Files.Main, StringComparison.Ordinal);
+        Assert.Equal(ModelState.Failed, loader.Get("outside").Status.State);
         Assert.Contains(lines.Of(LogLevel.Warning), l => l.Contains("Models:nowhere:File", StringComparison.Ordinal));
     }
 
@@ -126,13 +126,13 @@ public sealed class ModelLoaderTests : IDisposable
     {
         Copy("good");
         await using var loader = Loader();
-        await loader.LoadAsync(TestContext.Current.CancellationToken);
+        await loader.LoadAllAsync(TestContext.Current.CancellationToken);
         File.Delete(Graph(Path.Combine(directory, "good")));
 
-        var model = loader.Catalog.Get("good");
+        var model = loader.Get("good").Status.Model!;
 
-        Assert.Equal("", model.Sha256.Value);
-        Assert.Equal(3, await model.Queue.RunAsync(new GraphInput([2, 5, 3]), [model.Graph.Outputs[0].Name], row => row.Length, new RequestContext(TestContext.Current.CancellationToken)));
+        Assert.Equal("", await model.Sha256.Value);
+        Assert.Equal(3, await model.Executor.RunOneAsync(new GraphInput([2, 5, 3]), model.Graph.Outputs[0].Name, (_, length) => length));
     }
 
     [Fact]
@@ -140,10 +140,10 @@ public sealed class ModelLoaderTests : IDisposable
     {
         Copy("good");
         await using var loader = Loader(new LoadingOptions { Directory = directory, Execution = Cpu, Queue = new QueueOptions { MaxSequenceOutputBytes = 1000 } });
-        await loader.LoadAsync(TestContext.Current.CancellationToken);
-        var model = loader.Catalog.Get("good");
+        await loader.LoadAllAsync(TestContext.Current.CancellationToken);
+        var model = loader.Get("good").Status.Model!;
         Task<int> Ask(int tokens, string output) =>
-            model.Queue.RunAsync(new GraphInput([.. Enumerable.Repeat(5, tokens)]), [output], row => row.Length, new RequestContext(TestContext.Current.CancellationToken));
+            model.Executor.RunOneAsync(new GraphInput([.. Enumerable.Repeat(5, tokens)]), output, (_, length) => length);
 
         var tap = model.Graph.Attention[0].Output;
         Assert.Equal(2, await Ask(2, tap)); // 2 layers x 4 heads x 2 x 2 floats
@@ -158,9 +158,9 @@ public sealed class ModelLoaderTests : IDisposable
     public async Task A_missing_directory_serves_nothing_and_says_so()
     {
         await using var loader = Loader(new LoadingOptions { Directory = Path.Combine(directory, "absent"), Execution = Cpu });
-        await loader.LoadAsync(TestContext.Current.CancellationToken);
-        Assert.Empty(loader.Catalog.Entries);
-        Assert.False(loader.Catalog.IsReady);
+        await loader.LoadAllAsync(TestContext.Current.CancellationToken);
+        Assert.Empty(loader.Models.Select(m => m.Status));
+        Assert.False(loader.IsReady);
         Assert.Contains(lines.Of(LogLevel.Warning), l => l.Contains("absent", StringComparison.Ordinal));
     }
 
@@ -169,37 +169,36 @@ public sealed class ModelLoaderTests : IDisposable
     {
         Copy("good");
         var loader = Loader();
-        await loader.LoadAsync(TestContext.Current.CancellationToken);
-        var model = loader.Catalog.Get("good");
+        await loader.LoadAllAsync(TestContext.Current.CancellationToken);
+        var model = loader.Get("good").Status.Model!;
         await loader.DisposeAsync();
         await loader.DisposeAsync();
-        Assert.Equal(ErrorCode.NotLoaded, Assert.Throws<InferenceException>(() => loader.Catalog.Get("good")).Code);
-        var late = model.Queue.RunAsync(new GraphInput([1]), [model.Graph.Outputs[0].Name], row => 0, new RequestContext());
+        Assert.Equal(ErrorCode.NotLoaded, Assert.Throws<InferenceException>(() => loader.Acquire("good")).Code);
+        var late = model.Executor.RunOneAsync(new GraphInput([1]), model.Graph.Outputs[0].Name, (_, length) => length);
         Assert.Equal(ErrorCode.Unavailable, (await Assert.ThrowsAsync<InferenceException>(() => late)).Code);
     }
 
     [Fact]
     public void A_loading_model_says_so()
     {
-        var catalog = new ModelCatalog { IsStarting = false };
-        catalog.Set(new ModelEntry { Id = "slow", State = ModelState.Loading });
-        var e = Assert.Throws<InferenceException>(() => catalog.Get("slow"));
+        var e = Assert.Throws<InferenceException>(() => new ServedModel("slow").Acquire());
         Assert.Equal(ErrorCode.Unavailable, e.Code);
         Assert.NotNull(e.RetryAfter);
-        Assert.False(catalog.IsReady);
     }
 
     [Theory]
     [InlineData("other")]
-    [InlineData("../slow")]
-    [InlineData("SLOW")]
-    public void An_unknown_model_is_answered_with_the_known_ones(string id)
+    [InlineData("../good")]
+    [InlineData("GOOD")]
+    public async Task An_unknown_model_is_answered_with_the_known_ones(string id)
     {
-        var catalog = new ModelCatalog { IsStarting = false };
-        catalog.Set(new ModelEntry { Id = "slow", State = ModelState.Loading });
-        var e = Assert.Throws<InferenceException>(() => catalog.Get(id));
+        Copy("good");
+        await using var loader = Loader();
+        await loader.LoadAllAsync(TestContext.Current.CancellationToken);
+        var e = Assert.Throws<InferenceException>(() => loader.Acquire(id));
         Assert.Equal(ErrorCode.UnknownModel, e.Code);
-        Assert.Contains("'slow'", e.Message, StringComparison.Ordinal);
+        Assert.Contains("'good'", e.Message, StringComparison.Ordinal);
+        Assert.Equal(ErrorCode.UnknownModel, (await Assert.ThrowsAsync<InferenceException>(() => loader.LoadAsync(id, TestContext.Current.CancellationToken))).Code);
     }
 
     public void Dispose()
@@ -229,8 +228,8 @@ public sealed class ModelLoaderTests : IDisposable
         File.WriteAllBytes(path, bytes[..(bytes.Length / 2)]);
     }
 
-    private ModelLoader Loader(LoadingOptions? options = null) =>
-        new(options ?? new LoadingOptions { Directory = directory, Execution = Cpu }, new ModelCatalog(), lines);
+    private ModelRegistry Loader(LoadingOptions? options = null) =>
+        new(options ?? new LoadingOptions { Directory = directory, Execution = Cpu }, lines);
 
     // A copy of demo-language, which is small, with a fault.
     private void Copy(string id, Action<string>? damage = null)

@@ -10,7 +10,7 @@ using Xunit;
 namespace InferenceServer.Engine.Tests.Execution;
 
 /// <summary>Real graphs of every input convention against the reference's values: alone, in a padded batch, and among many.</summary>
-public sealed class GraphSessionTests
+public sealed class GraphTests
 {
     [Theory]
     [InlineData("bert-fill-mask-eager")]
@@ -22,12 +22,14 @@ public sealed class GraphSessionTests
     {
         using var zoo = ZooGraph.Load(folder);
         var ids = zoo.Cases[0].Input;
-        var length = ids.InputIds.Length;
+        var bytes = 0L;
         foreach (var tap in zoo.Summary.Attention)
         {
-            using var run = zoo.Session.Run([new SequenceRow(ids.InputIds, ids.TypeIds)], [tap.Output], CancellationToken.None);
-            Assert.Equal(run.Row(tap.Output, 0).Data.Length * 4L, zoo.Session.OutputBytes(tap.Output, 1, length));
+            using var run = zoo.Attention.Run([ids], [tap.Output], CancellationToken.None);
+            bytes += run.Row(tap.Output, 0).Data.Length * 4L;
         }
+
+        Assert.Equal(bytes, zoo.Graph.RunBytes(OutputSet.Attention, 1, ids.Length) - zoo.Graph.RunBytes(OutputSet.Plain, 1, ids.Length));
     }
 
     [Theory]
@@ -55,8 +57,11 @@ public sealed class GraphSessionTests
     public async Task Gives_the_reference_alone_in_a_batch_and_among_many(string folder, string? file, string output)
     {
         using var zoo = ZooGraph.Load(folder, file);
-        WarmUp.Run(zoo.Session, zoo.Summary, [.. zoo.Cases.OrderBy(c => c.Input.InputIds.Length).Select(c => new SequenceRow(c.Input.InputIds, c.Input.TypeIds)).Take(2)]);
-        await using var queue = new GraphQueue(zoo.Session, new QueueOptions { AgeLimit = TimeSpan.Zero }, 2, folder, NullLogger.Instance);
+        WarmUp.Run(zoo.Graph, zoo.Summary, [.. zoo.Cases.OrderBy(c => c.Input.Length).Select(c => c.Input).Take(2)]);
+        var options = new QueueOptions();
+        var scheduler = new Scheduler(2, options, new BatchPlanner(options, 1024, 2));
+        using var workers = new WorkerPool(scheduler, NullLogger.Instance);
+        await using var queue = new GraphExecutor(folder, zoo.Graph, new Admission(options), scheduler);
 
         // Alone.
         var alone = new List<float[]>();
@@ -78,9 +83,9 @@ public sealed class GraphSessionTests
 
         // Together, in one padded batch where the graph allows it.
         var equal = zoo.Tolerance > 1e-3 ? zoo.Tolerance : 1e-4;
-        if (zoo.Session.Rules is { MaxSequences: > 1, EqualLengthsOnly: false })
+        if (zoo.Graph.Constraints is { MaxSequences: > 1, EqualLengthsOnly: false })
         {
-            using var batch = zoo.Session.Run([.. zoo.Cases.Select(c => new SequenceRow(c.Input.InputIds, c.Input.TypeIds))], [output], CancellationToken.None);
+            using var batch = zoo.Graph.Run([.. zoo.Cases.Select(c => c.Input)], [output]);
             for (var row = 0; row < zoo.Cases.Count; row++)
             {
                 Close(alone[row], ZooGraph.Valid(new RowOutputs(batch, row, zoo.Cases[row].Input.InputIds.Length), output), equal, $"{folder} case{row} in a batch");
@@ -99,14 +104,14 @@ public sealed class GraphSessionTests
     public void Quantised_activations_are_never_mixed()
     {
         using var zoo = ZooGraph.Load("bert-int8", "model_quantized.onnx");
-        Assert.Equal(1, zoo.Session.Rules.MaxSequences);
+        Assert.Equal(1, zoo.Graph.Constraints.MaxSequences);
     }
 
     [Fact]
     public void An_id_outside_the_vocabulary_is_the_inputs_fault()
     {
         using var zoo = ZooGraph.Load("bert-fill-mask-eager");
-        var e = Assert.Throws<InferenceException>(() => zoo.Session.Run([new SequenceRow([2, 1_000_000, 3], null)], ["logits"], CancellationToken.None));
+        var e = Assert.Throws<InferenceException>(() => zoo.Graph.Run([new GraphInput([2, 1_000_000, 3], null)], ["logits"]));
         Assert.Equal(ErrorCode.Unprocessable, e.Code);
         Assert.DoesNotContain("/", e.Message, StringComparison.Ordinal);
     }
@@ -117,7 +122,7 @@ public sealed class GraphSessionTests
         using var zoo = ZooGraph.Load("bert-fill-mask-eager");
         using var stop = new CancellationTokenSource();
         stop.Cancel();
-        Assert.ThrowsAny<OperationCanceledException>(() => zoo.Session.Run([new SequenceRow([2, 3], null)], ["logits"], stop.Token));
+        Assert.ThrowsAny<OperationCanceledException>(() => zoo.Graph.Opened(OutputSet.Plain, 1)!.Run([new GraphInput([2, 3])], ["logits"], stop.Token));
     }
 
     [Fact]
@@ -127,13 +132,13 @@ public sealed class GraphSessionTests
         path = File.Exists(path) ? path : Path.Combine(Shared.Zoo, "bart-old", "onnx", "decoder_model.onnx");
         var config = ModelManifest.Read(Path.Combine(Shared.Zoo, "bart-old")).Config;
         var graph = OnnxGraph.Read(path, config);
-        var e = Assert.Throws<ModelLoadException>(() => GraphSession.Load(graph.Summary, null, config, ZooGraph.Cpu));
+        var e = Assert.Throws<ModelLoadException>(() => Graph.Open(new GraphSource(graph.Summary, config, _ => null), ZooGraph.Cpu));
         Assert.Contains("encoder_", e.Message, StringComparison.Ordinal);
         Assert.Contains("input_ids", e.Message, StringComparison.Ordinal);
     }
 
-    private static Task<float[]> RunAsync(GraphQueue queue, GraphInput input, string output) =>
-        queue.RunAsync(input, [output], row => ZooGraph.Valid(row, output), new RequestContext(TestContext.Current.CancellationToken));
+    private static async Task<float[]> RunAsync(GraphExecutor queue, GraphInput input, string output) =>
+        (await queue.RunAsync([input], [output], (_, row) => ZooGraph.Valid(row, output), new RequestContext(TestContext.Current.CancellationToken)))[0];
 
     private static void Close(float[] expected, float[] actual, double tolerance, string what)
     {

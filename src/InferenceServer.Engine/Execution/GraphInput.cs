@@ -1,0 +1,8 @@
+namespace InferenceServer.Engine.Execution;
+
+/// <summary>A sequence to run: the ids as they go into the graph, special tokens included. <paramref name="TypeIds"/> null = all 0.</summary>
+public sealed record GraphInput(int[] InputIds, int[]? TypeIds = null)
+{
+    /// <summary>Number of tokens.</summary>
+    public int Length => InputIds.Length;
+}

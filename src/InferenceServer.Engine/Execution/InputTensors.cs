@@ -1,0 +1,161 @@
+using System.Buffers;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace InferenceServer.Engine.Execution;
+
+/// <summary>The input tensors of one run, in the order of the graph's inputs, filled by role in pooled buffers.</summary>
+internal sealed class InputTensors : IDisposable
+{
+    private readonly Graph graph;
+    private readonly IReadOnlyList<GraphInput> given;
+    private readonly OrtValue[] values;
+    private readonly List<IDisposable> buffers = [];
+    private int filled;
+
+    /// <summary>Fills the tensors of rows padded to <paramref name="length"/>. A graph with a fixed batch gets its missing rows from the first one.</summary>
+    public InputTensors(Graph graph, IReadOnlyList<GraphInput> rows, int length)
+    {
+        this.graph = graph;
+        given = rows;
+        Rows = graph.FixedBatch ?? rows.Count;
+        Length = length;
+        values = new OrtValue[graph.Inputs.Count];
+        try
+        {
+            foreach (var input in graph.Inputs)
+            {
+                values[filled] = Tensor(input);
+                filled++;
+            }
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Rows of the batch.</summary>
+    public int Rows { get; }
+
+    /// <summary>Padded length of a row.</summary>
+    public int Length { get; }
+
+    /// <summary>The tensors.</summary>
+    public IReadOnlyCollection<OrtValue> Values => values;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        for (var i = 0; i < filled; i++)
+        {
+            values[i].Dispose();
+        }
+
+        buffers.ForEach(static b => b.Dispose());
+    }
+
+    private GraphInput Row(int row) => given[row < given.Count ? row : 0];
+
+    private OrtValue Tensor(InputBinding input)
+    {
+        if (input.Role == InputRole.Past)
+        {
+            var shape = Array.ConvertAll(input.Shape, d => d < 0 ? (long)Rows : d);
+            return OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, input.Type, shape);
+        }
+
+        return input.Type switch
+        {
+            TensorElementType.Int64 => Filled<long>(input, static v => v),
+            TensorElementType.Int32 => Filled<int>(input, static v => v),
+            TensorElementType.Float => Filled<float>(input, static v => v),
+            _ => Filled<bool>(input, static v => v != 0),
+        };
+    }
+
+    private OrtValue Filled<T>(InputBinding input, Func<int, T> convert)
+        where T : unmanaged
+    {
+        long[] shape = input.Role switch
+        {
+            InputRole.CachePosition => [Length],
+            InputRole.LastPosition => [Rows],
+            InputRole.UseCacheBranch or InputRole.TotalLength or InputRole.Zero => input.Shape.Length == 0 && input.Role != InputRole.UseCacheBranch ? [] : [1],
+            _ => [Rows, Length],
+        };
+        var count = (int)shape.Aggregate(1L, (a, b) => a * b);
+        var owner = MemoryPool<T>.Shared.Rent(Math.Max(1, count));
+        buffers.Add(owner);
+        var memory = owner.Memory[..count];
+        var data = memory.Span;
+        switch (input.Role)
+        {
+            case InputRole.CachePosition:
+                Count(data, convert);
+                break;
+            case InputRole.LastPosition:
+                for (var row = 0; row < Rows; row++)
+                {
+                    data[row] = convert(Row(row).Length - 1);
+                }
+
+                break;
+            case InputRole.TotalLength:
+                data[0] = convert(Length);
+                break;
+            case InputRole.UseCacheBranch or InputRole.Zero:
+                data[0] = convert(0);
+                break;
+            default:
+                for (var row = 0; row < Rows; row++)
+                {
+                    FillRow(input.Role, Row(row), data.Slice(row * Length, Length), convert);
+                }
+
+                break;
+        }
+
+        return OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, memory, shape);
+    }
+
+    private void FillRow<T>(InputRole role, GraphInput row, Span<T> data, Func<int, T> convert)
+    {
+        var own = row.Length;
+        if (role == InputRole.PositionIds)
+        {
+            Count(data, convert);
+            return;
+        }
+
+        if (role == InputRole.AttentionMask)
+        {
+            data[..own].Fill(convert(1));
+            data[own..].Fill(convert(0));
+            return;
+        }
+
+        var ids = role == InputRole.InputIds ? row.InputIds : row.TypeIds;
+        if (ids is null)
+        {
+            data.Fill(convert(0));
+            return;
+        }
+
+        for (var i = 0; i < own; i++)
+        {
+            data[i] = convert(ids[i]);
+        }
+
+        data[own..].Fill(convert(role == InputRole.InputIds ? graph.PadId : 0));
+    }
+
+    private static void Count<T>(Span<T> data, Func<int, T> convert)
+    {
+        for (var i = 0; i < data.Length; i++)
+        {
+            data[i] = convert(i);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Execution;
+using Microsoft.Extensions.Logging;
+
+namespace InferenceServer.Engine.Scheduling;
+
+/// <summary>The workers of a device: threads that ask the scheduler for a batch, run it, answer each sequence from its row, and ask again.</summary>
+/// <remarks>
+/// A batch that fails runs again row by row, so that one bad input fails alone. A worker that throws answers its sequences and goes on. When everybody who waits for a
+/// running batch has gone, the run is terminated. Nothing here may end the process.
+/// </remarks>
+internal sealed partial class WorkerPool : IDisposable
+{
+    private readonly Scheduler scheduler;
+    private readonly Calibration? calibration;
+    private readonly ILogger logger;
+    private readonly TimeProvider time;
+    private readonly Thread[] threads;
+
+    /// <summary>Starts the workers.</summary>
+    public WorkerPool(Scheduler scheduler, ILogger logger, Calibration? calibration = null)
+    {
+        this.scheduler = scheduler;
+        this.calibration = calibration;
+        this.logger = logger;
+        time = scheduler.Time;
+        threads = new Thread[scheduler.Workers];
+        EngineMetrics.Workers(threads.Length);
+        for (var i = 0; i < threads.Length; i++)
+        {
+            threads[i] = new Thread(Work) { IsBackground = true, Name = $"worker {i}" };
+            threads[i].Start();
+        }
+    }
+
+    /// <summary>Ends the workers when what they run has ended. Every graph was unregistered before.</summary>
+    public void Dispose()
+    {
+        scheduler.Stop();
+        Array.ForEach(threads, t => t.Join());
+        EngineMetrics.Workers(-threads.Length);
+    }
+
+    private void Work()
+    {
+        while (!scheduler.IsStopped)
+        {
+            Batch? batch = null;
+            try
+            {
+                batch = scheduler.Take();
+            }
+            catch (Exception e)
+            {
+                LogSchedulerFailed(logger, e); // a defect: without this no model would ever answer again
+            }
+
+            if (batch is not null)
+            {
+                Process(batch);
+            }
+            else if (!scheduler.Wait(calibration?.MillisecondsToNext() ?? Timeout.Infinite) && !scheduler.IsStopped)
+            {
+                Calibrate();
+            }
+        }
+    }
+
+    private void Calibrate()
+    {
+        try
+        {
+            if (calibration?.Step() is { } done)
+            {
+                LogMeasured(logger, done.Model, done.Threads, done.Cost.A, done.Cost.B, done.Cost.C);
+            }
+        }
+        catch (Exception e)
+        {
+            LogSchedulerFailed(logger, e);
+        }
+    }
+
+    private void Process(Batch batch)
+    {
+        var started = time.GetTimestamp();
+        try
+        {
+            var tokens = Run(batch, [.. batch.Items.Where(item => !item.Group.IsDone)]);
+            var elapsed = time.GetElapsedTime(started);
+            if (tokens > 0 && elapsed > TimeSpan.Zero)
+            {
+                batch.Executor.Admission.Measured(tokens / elapsed.TotalSeconds * scheduler.Workers / batch.Threads);
+            }
+        }
+        catch (Exception e)
+        {
+            LogWorkerFailed(logger, e, batch.Executor.Model);
+            foreach (var item in batch.Items)
+            {
+                item.Group.Fail(new InferenceException(ErrorCode.Internal, "The model failed on this input.", null, e));
+            }
+        }
+        finally
+        {
+            EngineMetrics.Ran(batch.Executor.Model, time.GetElapsedTime(started), batch.Threads);
+            scheduler.Ended(batch);
+        }
+    }
+
+    // Returns how many tokens were computed.
+    private int Run(Batch batch, WorkItem[] items)
+    {
+        if (items.Length == 0)
+        {
+            return 0;
+        }
+
+        var model = batch.Executor.Model;
+        try
+        {
+            var started = time.GetTimestamp();
+            using var outputs = batch.Variant.Run(Array.ConvertAll(items, item => item.Input), OutputsOf(items), batch.Abandoned);
+            var ran = time.GetElapsedTime(started);
+            var tokens = 0;
+            for (var row = 0; row < items.Length; row++)
+            {
+                var item = items[row];
+                var group = item.Group;
+                tokens += item.Input.Length;
+                if (!group.IsDone)
+                {
+                    var waited = time.GetElapsedTime(group.Enqueued, started);
+                    group.Context.AddRun(waited, ran, items.Length);
+                    EngineMetrics.Waited(model, waited);
+                    group.Read(item.Index, new RowOutputs(outputs, row, item.Input.Length));
+                }
+            }
+
+            EngineMetrics.Batch(model, items.Length, tokens, items.Length * items[^1].PaddedLength, ran);
+            return tokens;
+        }
+        catch (OperationCanceledException) when (batch.Abandoned.IsCancellationRequested)
+        {
+            LogTerminated(logger, model, items.Length);
+            return 0;
+        }
+        catch (Exception e) when (items.Length > 1)
+        {
+            LogBatchFailed(logger, e, model, items.Length);
+            return items.Where(item => !item.Group.IsDone).Sum(item => Run(batch, [item]));
+        }
+        catch (Exception e)
+        {
+            if (e is not InferenceException { Code: not ErrorCode.Internal })
+            {
+                LogRunFailed(logger, e, model, items[0].Input.Length);
+            }
+
+            items[0].Group.Fail(e as InferenceException ?? new InferenceException(ErrorCode.Internal, "The model failed on this input.", null, e));
+            return items[0].Input.Length;
+        }
+    }
+
+    private static IReadOnlyList<string> OutputsOf(WorkItem[] items)
+    {
+        var first = items[0].Group.Outputs;
+        return Array.TrueForAll(items, item => ReferenceEquals(item.Group.Outputs, first) || item.Group.Outputs.SequenceEqual(first))
+            ? first
+            : [.. items.SelectMany(item => item.Group.Outputs).Distinct()];
+    }
+}

@@ -1,0 +1,180 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Onnx;
+using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Tasks;
+using InferenceServer.Engine.Tokenization;
+
+namespace InferenceServer.Engine.Serving;
+
+/// <summary>What was made of a folder, part by part; a part is null where it had a problem.</summary>
+internal sealed class ModelParts : IDisposable
+{
+    /// <summary>config.json.</summary>
+    public ModelConfig? Config { get; set; }
+
+    /// <summary>Which ONNX files are loaded.</summary>
+    public OnnxFileSet? Files { get; set; }
+
+    /// <summary>What all of the folder's descriptions say together.</summary>
+    public ModelManifest? Manifest { get; set; }
+
+    /// <summary>The main graph as its file has it.</summary>
+    public OnnxGraph? File { get; set; }
+
+    /// <summary>The tokenizer.</summary>
+    public Tokenizer? Tokenizer { get; set; }
+
+    /// <summary>The graph, open and warmed up.</summary>
+    public Graph? Graph { get; set; }
+
+    /// <summary>What the graph says, with the shapes that the first runs showed.</summary>
+    public GraphSummary? Summary { get; set; }
+
+    /// <summary>Most tokens of a sequence.</summary>
+    public int MaxTokens { get; set; }
+
+    /// <summary>What a person should know that does not keep the model from being served.</summary>
+    public List<string> Notes { get; } = [];
+
+    /// <summary>The model of all parts, none of which is null.</summary>
+    public Model ToModel(IGraphExecutor executor)
+    {
+        var file = Manifest!.Files.Main;
+        return new Model
+        {
+            Manifest = Manifest,
+            Graph = Summary!,
+            Tokenizer = Tokenizer!,
+            Executor = executor,
+            MaxTokens = MaxTokens,
+            Sha256 = new Lazy<Task<string>>(() => Task.Run(() => ModelBuilder.Sha256(file))),
+        };
+    }
+
+    /// <summary>Closes the graph.</summary>
+    public void Dispose() => Graph?.Dispose();
+}
+
+/// <summary>The one way from a folder to a model, for the server and for an inspection alike: what an inspection says is what the server does.</summary>
+/// <remarks>
+/// (1) config.json; (2) which ONNX files; (3) generation_config.json and the sentence-transformers modules; (4) the tokenizer and, at the same time, (5) the main graph
+/// and its session; (6) the limit of tokens; (7) a warm-up that also finds out whether sequences may share a batch. A step is taken when what it needs is there.
+/// </remarks>
+/// <param name="device">Where graphs run.</param>
+/// <param name="options">What is set for each folder.</param>
+internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions options)
+{
+    private const int DefaultMaxTokens = 512; // for models without a table of positions whose files name no limit
+
+    /// <summary>Makes the parts of a model; on the caller's thread.</summary>
+    /// <exception cref="ModelLoadException">The first problem, where <paramref name="problems"/> stops at it.</exception>
+    public ModelParts Build(string folder, ProblemSink problems, CancellationToken cancellation = default)
+    {
+        var root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
+        if (!Directory.Exists(root))
+        {
+            throw new ModelLoadException($"There is no folder '{Path.GetFileName(root)}' in the models directory.");
+        }
+
+        var id = Path.GetFileName(root);
+        var reading = Task.Run(() => problems.Try(() => Tokenizer.Load(root)), cancellation);
+        var parts = new ModelParts();
+        try
+        {
+            parts.Config = problems.Try(() => ManifestReader.Config(root, parts.Notes));
+            parts.Files = problems.Try(() => OnnxFileSet.Choose(root, options.Files.GetValueOrDefault(id)));
+            var sentence = problems.Try(() => SentenceReader.Read(root, parts.Notes));
+            parts.Manifest = problems.Try(() => ManifestReader.Read(root, parts.Config, parts.Files, sentence, parts.Notes));
+            if (parts.Files is { } files)
+            {
+                parts.File = problems.Try(() => OnnxGraph.Read(files.Main, parts.Config ?? ModelConfig.From(default)));
+            }
+
+            if (parts is { File: { } file, Config: { } config })
+            {
+                parts.Graph = problems.Try(() => Graph.Open(new GraphSource(file.Summary, config, path => Expose(file, path, config)), device));
+            }
+
+            parts.Tokenizer = reading.GetAwaiter().GetResult(); // its failure is as good a reason as the graph's
+            cancellation.ThrowIfCancellationRequested();
+            WarmUpAndLimit(parts, problems);
+            return parts;
+        }
+        catch
+        {
+            parts.Dispose();
+            reading.ContinueWith(static r => r.Exception, TaskScheduler.Default);
+            throw;
+        }
+    }
+
+    /// <summary>SHA-256 of a file, lower-case hex; empty when it cannot be read any more: that costs the hash, not the answers that name it.</summary>
+    public static string Sha256(string file)
+    {
+        try
+        {
+            using var stream = File.OpenRead(file);
+            return Convert.ToHexStringLower(SHA256.HashData(stream));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return "";
+        }
+    }
+
+    private static void WarmUpAndLimit(ModelParts parts, ProblemSink problems)
+    {
+        if (parts is not { Graph: { } graph, Tokenizer: { } tokenizer, Manifest: { } manifest, File: { } file })
+        {
+            return;
+        }
+
+        graph.PadId = manifest.Config.PadTokenId ?? tokenizer.Named.Pad?.Id ?? 0;
+        parts.MaxTokens = MaxTokens(manifest, file.Summary, tokenizer, graph, parts.Notes);
+        parts.Summary = problems.Try(() =>
+        {
+            var (summary, note) = WarmUp.Run(graph, file.Summary, tokenizer, parts.MaxTokens);
+            if (note is not null)
+            {
+                parts.Notes.Add(note);
+            }
+
+            return summary;
+        });
+        if (graph.NotShared is { } reason)
+        {
+            parts.Notes.Add($"The variants of its graph do not share one copy of the weights: {reason}.");
+        }
+    }
+
+    /// <summary>The bytes of a file with its attention as outputs. An optimized copy must show the very attention of the original: nothing may have been fused away or renamed.</summary>
+    private static byte[]? Expose(OnnxGraph original, string path, ModelConfig config)
+    {
+        if (path == original.Summary.File)
+        {
+            return original.ReadModel();
+        }
+
+        var copy = OnnxGraph.Read(path, config);
+        return copy.Summary.Attention.Select(tap => (tap.Kind, tap.Layer, tap.Output)).SequenceEqual(original.Summary.Attention.Select(tap => (tap.Kind, tap.Layer, tap.Output)))
+            ? copy.ReadModel()
+            : null;
+    }
+
+    // The smallest of what the files say.
+    private static int MaxTokens(ModelManifest manifest, GraphSummary graph, Tokenizer tokenizer, Graph session, List<string> notes)
+    {
+        int?[] limits = [manifest.Config.MaxPositions, graph.PositionRows, tokenizer.ModelMaxLength, manifest.Sentence?.MaxSequenceLength, session.Constraints.FixedLength];
+        if (limits.Min() is { } limit)
+        {
+            return limit;
+        }
+
+        notes.Add(string.Create(CultureInfo.InvariantCulture, $"No file says how many tokens a sequence may have; {DefaultMaxTokens} are allowed. Set model_max_length in tokenizer_config.json to change it."));
+        return DefaultMaxTokens;
+    }
+}

@@ -1,0 +1,34 @@
+using InferenceServer.Engine.Diagnostics;
+using Microsoft.Extensions.Logging;
+
+namespace InferenceServer.Engine.Serving;
+
+public sealed partial class ModelRegistry
+{
+    [LoggerMessage(EventIds.Serving, LogLevel.Debug, "{Model} is ready after {Milliseconds} ms")]
+    private static partial void LogReady(ILogger logger, string model, long milliseconds);
+
+    [LoggerMessage(EventIds.Serving + 1, LogLevel.Error, "{Model} cannot be served: {Reason}")]
+    private static partial void LogFailed(ILogger logger, string model, string reason);
+
+    [LoggerMessage(EventIds.Serving + 2, LogLevel.Error, "{Model} cannot be served because of an unexpected error")]
+    private static partial void LogUnexpected(ILogger logger, Exception exception, string model);
+
+    [LoggerMessage(EventIds.Serving + 3, LogLevel.Information, "{Folder} is skipped: it has neither a config.json nor an ONNX file")]
+    private static partial void LogSkipped(ILogger logger, string folder);
+
+    [LoggerMessage(EventIds.Serving + 4, LogLevel.Warning, "The models directory {Directory} does not exist; nothing is served. Name another with --models")]
+    private static partial void LogNoDirectory(ILogger logger, string directory);
+
+    [LoggerMessage(EventIds.Serving + 5, LogLevel.Warning, "The setting Models:{Folder}:File has no folder of that name in the models directory")]
+    private static partial void LogSettingWithoutFolder(ILogger logger, string folder);
+
+    [LoggerMessage(EventIds.Serving + 6, LogLevel.Information, "{Model}: {Note}")]
+    private static partial void LogNote(ILogger logger, string model, string note);
+
+    [LoggerMessage(EventIds.Serving + 7, LogLevel.Information, "{Model} is unloaded")]
+    private static partial void LogUnloaded(ILogger logger, string model);
+
+    [LoggerMessage(EventIds.Serving + 8, LogLevel.Warning, "The cache directory cannot be written ({Reason}); what is measured is kept in memory alone")]
+    private static partial void LogNothingKept(ILogger logger, string reason);
+}

@@ -1,0 +1,298 @@
+using System.Collections.Concurrent;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Tasks;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace InferenceServer.Engine.Serving;
+
+/// <summary>The models of the models directory by id: what is served, and how it comes and goes. Thread-safe; operations on one model run one after the other.</summary>
+/// <remarks>
+/// All models share the workers of one device. A request takes a lease (<see cref="Acquire"/>) and works with the model that it got, whatever happens to its id
+/// meanwhile. A reload serves the new model only when it is warm; one that fails keeps the old. Ids come from the directory's listing only, so no id leads elsewhere.
+/// </remarks>
+public sealed partial class ModelRegistry : IAsyncDisposable
+{
+    private readonly LoadingOptions options;
+    private readonly ILogger logger;
+    private readonly TimeProvider time;
+    private readonly ExecutionDevice device;
+    private readonly ModelBuilder builder;
+    private readonly Scheduler scheduler;
+    private readonly Calibration calibration;
+    private readonly WorkerPool workers;
+    private readonly ConcurrentDictionary<string, ServedModel> models = new(StringComparer.Ordinal);
+    private readonly CancellationTokenSource ending = new();
+    private int disposed;
+
+    /// <summary>Resolves the execution provider and starts the workers; nothing is loaded yet.</summary>
+    /// <exception cref="ExecutionProviderException">The provider that was asked for cannot be used; one line that names cause and remedy.</exception>
+    public ModelRegistry(LoadingOptions options, ILoggerFactory? loggers = null, TimeProvider? time = null)
+    {
+        loggers ??= NullLoggerFactory.Instance;
+        this.options = options;
+        this.time = time ?? TimeProvider.System;
+        logger = loggers.CreateLogger<ModelRegistry>();
+        device = ExecutionDevice.Resolve(options.Execution, loggers.CreateLogger<ExecutionDevice>());
+        builder = new ModelBuilder(device, options);
+        var batchTokens = options.Queue.MaxBatchTokens > 0 ? options.Queue.MaxBatchTokens : device.IsGpu ? 16_384 : 320;
+        scheduler = new Scheduler(device.Workers, options.Queue, new BatchPlanner(options.Queue, batchTokens, device.Threads), this.time);
+        calibration = new Calibration(scheduler, device.Threads, batchTokens, new CostStore(device.CacheDirectory, e => LogNothingKept(logger, e.Message)));
+        workers = new WorkerPool(scheduler, loggers.CreateLogger<WorkerPool>(), calibration);
+    }
+
+    /// <summary>All models, by id.</summary>
+    public IReadOnlyList<ServedModel> Models => [.. models.Values.OrderBy(m => m.Id, StringComparer.Ordinal)];
+
+    /// <summary>True until the models directory has been listed for the first time.</summary>
+    public bool IsStarting { get; private set; } = true;
+
+    /// <summary>True when nothing is loading and at least one model is ready.</summary>
+    public bool IsReady => !IsStarting && !models.Values.Any(m => m.Status.State == ModelState.Loading) && models.Values.Any(m => m.Status.State == ModelState.Ready);
+
+    /// <summary>The model of that id, or null.</summary>
+    public ServedModel? Find(string id) => models.GetValueOrDefault(id);
+
+    /// <summary>The model of that id, whatever it is doing.</summary>
+    /// <exception cref="InferenceException"><see cref="ErrorCode.UnknownModel"/>; the message names the known ids.</exception>
+    public ServedModel Get(string id) => Find(id) ?? throw Unknown(id);
+
+    /// <summary>A lease on the ready model of that id. Disposing gives it back.</summary>
+    /// <exception cref="InferenceException"><see cref="ErrorCode.UnknownModel"/>, <see cref="ErrorCode.NotLoaded"/> or <see cref="ErrorCode.Unavailable"/>.</exception>
+    public ModelLease Acquire(string id) => Get(id).Acquire();
+
+    /// <summary>Loads every folder of the models directory, several at once, and returns when each is ready or failed. Throws only when cancelled; a failure is the model's reason.</summary>
+    public async Task LoadAllAsync(CancellationToken cancellation = default)
+    {
+        var ids = Folders();
+        foreach (var id in ids)
+        {
+            models.TryAdd(id, new ServedModel(id));
+        }
+
+        IsStarting = false;
+        foreach (var unknown in options.Files.Keys.Where(id => Find(id) is null))
+        {
+            LogSettingWithoutFolder(logger, unknown);
+        }
+
+        var parallel = new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = cancellation };
+        await Parallel.ForEachAsync(ids, parallel, async (id, token) => await LoadAsync(id, token).ConfigureAwait(false)).ConfigureAwait(false);
+    }
+
+    /// <summary>Loads a model of the models directory that is not loaded; no effect on one that is ready. Gives what became of it.</summary>
+    /// <exception cref="InferenceException"><see cref="ErrorCode.UnknownModel"/>: there is no such folder.</exception>
+    public async Task<ModelStatus> LoadAsync(string id, CancellationToken cancellation = default)
+    {
+        var model = Find(id) ?? (Folders().Contains(id) ? models.GetOrAdd(id, new ServedModel(id)) : throw Unknown(id));
+        return await AloneAsync(model, async () =>
+        {
+            if (model.Status.State == ModelState.Ready)
+            {
+                return;
+            }
+
+            model.Set(new ModelStatus { Id = id, State = ModelState.Loading, Generation = model.Status.Generation }, null);
+            var (status, loaded) = await BuildAsync(model, cancellation).ConfigureAwait(false);
+            model.Set(status, loaded);
+        }).ConfigureAwait(false);
+    }
+
+    /// <summary>Takes a model out of service: no new requests, those that have begun end, then its memory is given back.</summary>
+    /// <exception cref="InferenceException"><see cref="ErrorCode.UnknownModel"/>.</exception>
+    public Task<ModelStatus> UnloadAsync(string id)
+    {
+        var model = Get(id);
+        return AloneAsync(model, async () =>
+        {
+            var status = new ModelStatus { Id = id, State = ModelState.Unloaded, Manifest = model.Status.Manifest, Generation = model.Status.Generation };
+            if (model.Set(status, null) is { } old)
+            {
+                await old.RetireAsync(ending.Token).ConfigureAwait(false);
+                LogUnloaded(logger, id);
+            }
+        });
+    }
+
+    /// <summary>
+    /// Reads the folder of a model again and serves what is found there; requests that have begun end with the old one, and none fails. When the new one cannot be
+    /// served the old one stays; the answer then says why (its state is failed, the model's own status still ready).
+    /// </summary>
+    /// <exception cref="InferenceException"><see cref="ErrorCode.UnknownModel"/>.</exception>
+    public async Task<ModelStatus> ReloadAsync(string id, CancellationToken cancellation = default)
+    {
+        var model = Get(id);
+        var outcome = model.Status;
+        await AloneAsync(model, async () =>
+        {
+            var (status, loaded) = await BuildAsync(model, cancellation).ConfigureAwait(false);
+            outcome = status;
+            if (loaded is null && model.Loaded is not null)
+            {
+                return;
+            }
+
+            if (model.Set(status, loaded) is { } old)
+            {
+                await old.RetireAsync(ending.Token).ConfigureAwait(false);
+            }
+        }).ConfigureAwait(false);
+        return outcome;
+    }
+
+    /// <summary>Lets what runs end, answers what waits with <see cref="ErrorCode.Unavailable"/>, and releases every model, leases or not: the server ends.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref disposed, 1) != 0)
+        {
+            return;
+        }
+
+        await ending.CancelAsync().ConfigureAwait(false);
+        await Task.WhenAll(models.Values.Select(model => UnloadAsync(model.Id))).ConfigureAwait(false);
+        workers.Dispose();
+        ending.Dispose();
+    }
+
+    private static async Task<ModelStatus> AloneAsync(ServedModel model, Func<Task> operation)
+    {
+        await model.Operation.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            await operation().ConfigureAwait(false);
+            return model.Status;
+        }
+        finally
+        {
+            model.Operation.Release();
+        }
+    }
+
+    private async Task<(ModelStatus Status, LoadedModel? Loaded)> BuildAsync(ServedModel model, CancellationToken cancellation)
+    {
+        var id = model.Id;
+        var started = time.GetTimestamp();
+        try
+        {
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, ending.Token);
+            var parts = await Task.Run(() => builder.Build(Path.Combine(options.Directory, id), ProblemSink.Stopping, either.Token), either.Token).ConfigureAwait(false);
+            parts.Notes.ForEach(note => LogNote(logger, id, note));
+            var (status, loaded) = Serve(parts, model.Status.Generation + 1);
+            status = status with { LoadTime = time.GetElapsedTime(started) };
+            LogReady(logger, id, (long)status.LoadTime.TotalMilliseconds);
+            return (status, loaded);
+        }
+        catch (OperationCanceledException) when (cancellation.IsCancellationRequested || ending.IsCancellationRequested)
+        {
+            return (Failed("Loading was cancelled."), null);
+        }
+        catch (ModelLoadException e)
+        {
+            LogFailed(logger, id, e.Message);
+            return (Failed(e.Message), null);
+        }
+        catch (Exception e)
+        {
+            LogUnexpected(logger, e, id);
+            return (Failed($"An unexpected error ({e.GetType().Name}) kept it from loading; the server's log has the details."), null);
+        }
+
+        ModelStatus Failed(string reason) => new()
+        {
+            Id = id,
+            State = ModelState.Failed,
+            Reason = reason,
+            LoadTime = time.GetElapsedTime(started),
+            Generation = model.Status.Generation,
+        };
+    }
+
+    private (ModelStatus Status, LoadedModel Loaded) Serve(ModelParts parts, int generation)
+    {
+        var manifest = parts.Manifest!;
+        var admission = new Admission(options.Queue, manifest.Id, time);
+        var executor = new GraphExecutor(manifest.Id, parts.Graph!, admission, scheduler);
+        var model = parts.ToModel(executor);
+        _ = model.Capabilities.Tasks; // computed here, not by the first request
+        calibration.Add(executor, parts.Graph!.Key, parts.MaxTokens);
+        var loaded = new LoadedModel(model, admission, async () =>
+        {
+            calibration.Remove(executor);
+            await executor.DisposeAsync().ConfigureAwait(false);
+            parts.Dispose();
+        });
+        var status = new ModelStatus
+        {
+            Id = manifest.Id,
+            State = ModelState.Ready,
+            Model = model,
+            Manifest = manifest,
+            Provider = device.Name,
+            Workers = device.Workers,
+            Threads = device.Threads,
+            Notes = parts.Notes,
+            Generation = generation,
+        };
+        return (status, loaded);
+    }
+
+    private List<string> Folders()
+    {
+        if (!Directory.Exists(options.Directory))
+        {
+            LogNoDirectory(logger, options.Directory);
+            return [];
+        }
+
+        var ids = new List<string>();
+        foreach (var folder in Directory.EnumerateDirectories(options.Directory).Order(StringComparer.Ordinal))
+        {
+            var name = Path.GetFileName(folder);
+            if (name.StartsWith('.'))
+            {
+                continue;
+            }
+
+            if (IsModelFolder(folder))
+            {
+                ids.Add(name);
+            }
+            else
+            {
+                LogSkipped(logger, name);
+            }
+        }
+
+        return ids;
+    }
+
+    // A folder that cannot be looked into is tried, so that it fails with a reason of its own and the others are served.
+    private static bool IsModelFolder(string folder)
+    {
+        try
+        {
+            return Manifest.ModelManifest.IsModelFolder(folder);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return true;
+        }
+    }
+
+    private InferenceException Unknown(string id)
+    {
+        const int shown = 20;
+        var known = Models.Select(m => $"'{m.Id}'").ToList();
+        var list = known.Count switch
+        {
+            0 when IsStarting => "the models are still being listed",
+            0 => "no model is known",
+            > shown => $"known are {string.Join(", ", known.Take(shown))} and {known.Count - shown} more",
+            _ => $"known are {string.Join(", ", known)}",
+        };
+        var name = id.Length > 100 ? id[..100] + "..." : id;
+        return new InferenceException(ErrorCode.UnknownModel, $"There is no model '{name}'; {list}.", Argument.Of("Model"));
+    }
+}
