@@ -93,6 +93,7 @@ internal sealed partial class ExecutionDevice
         };
         session.AddSessionConfigEntry("session.intra_op.allow_spinning", threads > 1 ? "1" : "0");
         session.AddSessionConfigEntry("session.inter_op.allow_spinning", "0");
+        session.AddSessionConfigEntry("session.x64quantprecision", "1"); // without it int8 products overflow on processors without VNNI; no effect on others
         if (threads > 1)
         {
             session.AddSessionConfigEntry("session.intra_op.spin_duration_us", SpinMicroseconds);
