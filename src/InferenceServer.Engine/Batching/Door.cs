@@ -18,7 +18,7 @@ internal sealed class Door(QueueOptions options)
     {
         lock (gate)
         {
-            refusal = closed ? new InferenceException(ErrorCode.Unavailable, "The model is being taken out of service; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) }
+            refusal = closed ? new InferenceException(ErrorCode.Unavailable, $"The model is being taken out of service; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) }
                 : !requests.ContainsKey(rider.Context) && requests.Count >= options.MaxWaitingRequests ? Full($"{requests.Count} requests wait at the model, the limit is {options.MaxWaitingRequests}")
                 : sequences >= options.MaxWaitingSequences ? Full($"{sequences} sequences wait at the model, the limit is {options.MaxWaitingSequences}")
                 : sequences > 0 && tokens + rider.Length > options.MaxWaitingTokens ? Full($"{tokens} tokens wait at the model, the limit is {options.MaxWaitingTokens}")

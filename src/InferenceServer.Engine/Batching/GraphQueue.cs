@@ -59,7 +59,7 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
 
         if (input.InputIds.Length == 0)
         {
-            return Task.FromException<T>(InferenceException.Unprocessable("inputs", "The input has no tokens; send at least one."));
+            return Task.FromException<T>(InferenceException.Unprocessable(Argument.Of("Inputs"), $"The input has no tokens; send at least one."));
         }
 
         if (outputs.FirstOrDefault(o => !runner.HasOutput(o)) is { } unknown)
@@ -73,7 +73,7 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
         {
             return Task.FromException<T>(new InferenceException(
                 ErrorCode.TooLarge,
-                $"For an input of {length} tokens the model would put out {bytes} bytes; the limit is {maxSequenceOutputBytes} (setting Queue:MaxSequenceOutputBytes). Send a shorter input, or ask for fewer layers."));
+                $"For an input of {length} tokens the model would put out {bytes} bytes; the limit is {maxSequenceOutputBytes}. Send a shorter input, or ask for fewer layers.") { Limit = nameof(QueueOptions.MaxSequenceOutputBytes) });
         }
 
         var rider = new Rider<T>(input, outputs, read, context, time.GetTimestamp());
@@ -106,7 +106,7 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
     }
 
     private static InferenceException Closed() =>
-        new(ErrorCode.Unavailable, "The model is being taken out of service; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) };
+        new(ErrorCode.Unavailable, $"The model is being taken out of service; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) };
 
     private async Task LoopAsync()
     {
@@ -125,7 +125,7 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
             catch (Exception e)
             {
                 LogLoopFailed(logger, e, model); // a defect: without this the model would never answer again
-                FailAll(waiting.RemoveAll(), new InferenceException(ErrorCode.Internal, "The queue failed on what waited.", null, e));
+                FailAll(waiting.RemoveAll(), new InferenceException(ErrorCode.Internal, $"The queue failed on what waited.", null, e));
             }
         }
 
@@ -202,7 +202,7 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
                 LogLaneFailed(logger, e, model);
                 foreach (var rider in batch.Riders)
                 {
-                    rider.Fail(new InferenceException(ErrorCode.Internal, "The model failed on this input.", null, e));
+                    rider.Fail(new InferenceException(ErrorCode.Internal, $"The model failed on this input.", null, e));
                 }
             }
             finally
@@ -260,7 +260,7 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
                 LogRunFailed(logger, e, model, riders[0].Length);
             }
 
-            riders[0].Fail(e as InferenceException ?? new InferenceException(ErrorCode.Internal, "The model failed on this input.", null, e));
+            riders[0].Fail(e as InferenceException ?? new InferenceException(ErrorCode.Internal, $"The model failed on this input.", null, e));
             return riders[0].Length;
         }
     }

@@ -17,6 +17,12 @@ public sealed class RequestContext(CancellationToken cancellation = default)
     /// <summary>Most tokens that the request may bring, all inputs together.</summary>
     public long MaxTokens { get; init; } = long.MaxValue;
 
+    /// <summary>Who goes first when not all can.</summary>
+    public Priority Priority { get; init; }
+
+    /// <summary>Who asks, for a fair share among clients; equal for requests of one client. Null: nobody known.</summary>
+    public object? Client { get; init; }
+
     /// <summary>Tokens of all inputs, special tokens included, padding not.</summary>
     public long Tokens => Interlocked.Read(ref tokens);
 
@@ -38,7 +44,7 @@ public sealed class RequestContext(CancellationToken cancellation = default)
     {
         if (Interlocked.Add(ref tokens, count) > MaxTokens)
         {
-            throw InferenceException.Unprocessable("inputs", $"The inputs have more than {MaxTokens} tokens together, the most of one request (setting Limits:MaxTokens). Send several requests.");
+            throw new InferenceException(ErrorCode.Unprocessable, $"The inputs have more than {MaxTokens} tokens together, the most of one request. Send several requests.", Argument.Of("Inputs")) { Limit = nameof(MaxTokens) };
         }
     }
 

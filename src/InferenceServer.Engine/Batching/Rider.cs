@@ -97,7 +97,7 @@ internal sealed class Rider<T>(GraphInput input, IReadOnlyList<string> outputs, 
         }
         catch (Exception e)
         {
-            completion.TrySetException(new InferenceException(ErrorCode.Internal, "The model's output could not be read.", null, e));
+            completion.TrySetException(new InferenceException(ErrorCode.Internal, $"The model's output could not be read.", null, e));
         }
 
         Unwatch();

@@ -37,7 +37,8 @@ public static class FolderInspection
     /// <summary>Inspects a folder. Never throws for what the folder holds.</summary>
     /// <param name="folder">Path of the folder.</param>
     /// <param name="fileSetting">The ONNX file to take, as the setting <c>Models:{folder}:File</c> would name it, or null.</param>
-    public static FolderReport Inspect(string folder, string? fileSetting = null)
+    /// <param name="nameOf">What tasks are called; null: as their types.</param>
+    public static FolderReport Inspect(string folder, string? fileSetting = null, Func<ITask, string>? nameOf = null)
     {
         var root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
         if (!Directory.Exists(root))
@@ -92,7 +93,7 @@ public static class FolderInspection
         if (tokenizer is not null && main is not null && config is not null && set is not null)
         {
             var run = report.Try(() => TryRun(set.Main, config, main, tokenizer, notes));
-            report.Try(() => report.Add("Tasks", [Tasks(root, config, set, sentence, run ?? main, tokenizer)]));
+            report.Try(() => report.Add("Tasks", [Tasks(root, config, set, sentence, run ?? main, tokenizer, nameOf ?? (static task => task.GetType().Name))]));
             if (run is not null)
             {
                 report.Add("First run", ["the graph runs what the tokenizer gives"]);
@@ -258,7 +259,7 @@ public static class FolderInspection
         }
     }
 
-    private static string Tasks(string root, ModelConfig config, OnnxFileSet set, SentencePipeline? sentence, GraphSummary graph, Tokenizer tokenizer)
+    private static string Tasks(string root, ModelConfig config, OnnxFileSet set, SentencePipeline? sentence, GraphSummary graph, Tokenizer tokenizer, Func<ITask, string> nameOf)
     {
         var model = new Model
         {
@@ -269,7 +270,7 @@ public static class FolderInspection
             MaxTokens = ((int?[])[config.MaxPositions, graph.PositionRows, tokenizer.ModelMaxLength, sentence?.MaxSequenceLength]).Min() ?? 512,
             Sha256 = new Lazy<string>(""),
         };
-        return TaskCatalogue.NamesOf(model) is { Count: > 0 } names ? string.Join(", ", names) : "none: the graph has no output that a task knows";
+        return TaskCatalogue.Of(model) is { Count: > 0 } tasks ? string.Join(", ", tasks.Select(nameOf)) : "none: the graph has no output that a task knows";
     }
 
     private static string Size(long bytes) => bytes switch
@@ -284,7 +285,7 @@ public static class FolderInspection
     private sealed class ClosedQueue : IGraphQueue
     {
         public Task<T> RunAsync<T>(GraphInput input, IReadOnlyList<string> outputs, RowReader<T> read, RequestContext context) =>
-            throw new InferenceException(ErrorCode.Unavailable, "The model is being inspected, not served.");
+            throw new InferenceException(ErrorCode.Unavailable, $"The model is being inspected, not served.");
     }
 
     /// <summary>Collects what is understood and what is wrong.</summary>

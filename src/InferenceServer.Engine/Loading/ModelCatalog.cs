@@ -36,9 +36,9 @@ public sealed class ModelCatalog
         return entry.State switch
         {
             ModelState.Ready => entry.Model!,
-            ModelState.Loading => throw new InferenceException(ErrorCode.Unavailable, $"The model '{id}' is still loading; try again in a moment.", "model") { RetryAfter = TimeSpan.FromSeconds(1) },
-            ModelState.Failed => throw new InferenceException(ErrorCode.NotLoaded, $"The model '{id}' could not be loaded: {entry.Reason}", "model"),
-            _ => throw new InferenceException(ErrorCode.NotLoaded, $"The model '{id}' is unloaded; load it with POST /api/models/{id}/load.", "model"),
+            ModelState.Loading => throw new InferenceException(ErrorCode.Unavailable, $"The model '{id}' is still loading; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) },
+            ModelState.Failed => throw new InferenceException(ErrorCode.NotLoaded, $"The model '{id}' could not be loaded: {entry.Reason}"),
+            _ => throw new InferenceException(ErrorCode.NotLoaded, $"The model '{id}' is unloaded; load it with POST /api/models/{id}/load."),
         };
     }
 
@@ -56,6 +56,6 @@ public sealed class ModelCatalog
             _ => $"known are {string.Join(", ", known)}",
         };
         var name = id.Length > 100 ? id[..100] + "..." : id;
-        return new InferenceException(ErrorCode.UnknownModel, $"There is no model '{name}'; {list}.", "model");
+        return new InferenceException(ErrorCode.UnknownModel, $"There is no model '{name}'; {list}.");
     }
 }

@@ -41,7 +41,7 @@ public sealed record ModelEntry
     public string? Provider { get; init; }
 
     /// <summary>Batches that run at once.</summary>
-    public int Lanes { get; init; }
+    public int Workers { get; init; }
 
     /// <summary>Threads of one batch.</summary>
     public int Threads { get; init; }

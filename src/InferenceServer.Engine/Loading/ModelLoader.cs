@@ -224,7 +224,7 @@ public sealed partial class ModelLoader : IAsyncDisposable
         lock (gate)
         {
             ObjectDisposedException.ThrowIf(disposed, this);
-            var queue = new GraphQueue(session, options.Queue, device.Lanes, manifest.Id, loggers.CreateLogger<GraphQueue>(), time);
+            var queue = new GraphQueue(session, options.Queue, device.Workers, manifest.Id, loggers.CreateLogger<GraphQueue>(), time);
             var file = manifest.Files.Main;
             var entry = new ModelEntry
             {
@@ -241,7 +241,7 @@ public sealed partial class ModelLoader : IAsyncDisposable
                 },
                 Manifest = manifest,
                 Provider = device.Name,
-                Lanes = device.Lanes,
+                Workers = device.Workers,
                 Threads = device.Threads,
                 LoadTime = time.GetElapsedTime(started),
                 Notes = notes,

@@ -22,7 +22,7 @@ internal sealed partial class ExecutionDevice
         Name = name;
         this.options = options;
         this.devices = devices;
-        (Lanes, Threads) = options.Resolve(IsGpu);
+        (Workers, Threads) = options.Resolve(IsGpu);
     }
 
     /// <summary><c>cpu</c> or <c>cuda</c>.</summary>
@@ -32,7 +32,7 @@ internal sealed partial class ExecutionDevice
     public bool IsGpu => Name == "cuda";
 
     /// <summary>Batches that run at once on a model.</summary>
-    public int Lanes { get; }
+    public int Workers { get; }
 
     /// <summary>Threads of one batch.</summary>
     public int Threads { get; }
@@ -53,11 +53,6 @@ internal sealed partial class ExecutionDevice
                 ? new ExecutionDevice("cuda", options, [Register(library, options.DeviceId)])
                 : BuiltIn(options);
             device.Try();
-            if (options.CudaGraph)
-            {
-                LogNoCudaGraph(logger);
-            }
-
             return device;
         }
         catch (ExecutionProviderException e)
@@ -118,7 +113,7 @@ internal sealed partial class ExecutionDevice
         {
             ["arena_extend_strategy"] = options.ArenaStrategy == ArenaStrategy.SameAsRequested ? "kSameAsRequested" : "kNextPowerOfTwo",
             ["use_tf32"] = options.Tf32 ? "1" : "0",
-            ["enable_cuda_graph"] = "0", // a replay reads the inputs of the captured run: see ExecutionOptions.CudaGraph
+            ["enable_cuda_graph"] = "0", // a captured graph reads its inputs at one address and of one shape; batches have neither
         };
         if (options.MemoryLimit > 0)
         {
@@ -264,7 +259,4 @@ internal sealed partial class ExecutionDevice
 
     [LoggerMessage(EventIds.Sessions, LogLevel.Warning, "Running on the CPU, since Execution:Provider is auto: {Reason}")]
     private static partial void LogFallBack(ILogger logger, string reason);
-
-    [LoggerMessage(EventIds.Sessions + 1, LogLevel.Warning, "Execution:CudaGraph is ignored: a captured graph needs inputs of one shape at one address, and batches here have neither")]
-    private static partial void LogNoCudaGraph(ILogger logger);
 }

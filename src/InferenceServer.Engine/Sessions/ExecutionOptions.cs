@@ -45,31 +45,25 @@ public sealed record ExecutionOptions
     /// <summary>TF32 arithmetic for float32 products on the GPU: faster, about three decimal digits. Off, so that results equal the CPU's within 1e-4.</summary>
     public bool Tf32 { get; init; }
 
-    /// <summary>
-    /// Asks for CUDA graphs (less launch overhead). A captured graph is replayed with the inputs' old addresses and shapes, so it is
-    /// right only for inputs of one shape that stay at one place on the device; batches here have neither, and the option is ignored with a warning.
-    /// </summary>
-    public bool CudaGraph { get; init; }
-
     /// <summary>Path of a <c>libonnxruntime_providers_cuda.so</c> of the same ONNX Runtime version, to add CUDA at run time to the CPU build; null = none.</summary>
     public string? ProviderLibrary { get; init; }
 
     /// <summary>Batches that run at once on each model; 0 = one for each core (one on a GPU). Fewer, with more <see cref="IntraOpThreads"/>, lowers the latency of single long inputs.</summary>
     [Range(0, 1024)]
-    public int Lanes { get; init; }
+    public int Workers { get; init; }
 
-    /// <summary>Threads that one batch computes with; 0 = the cores divided by the lanes. Several lanes of one thread give the most tokens per second.</summary>
+    /// <summary>Threads that one batch computes with; 0 = the cores divided by the workers. Several workers of one thread give the most tokens per second.</summary>
     [Range(0, 1024)]
     public int IntraOpThreads { get; init; }
 
     /// <summary>Folder for measurements that may be kept between starts; null = none are kept.</summary>
     public string? CacheDirectory { get; init; }
 
-    /// <summary>The lanes and threads that the settings mean on this machine: cores as <see cref="Environment.ProcessorCount"/> counts them (it honours container limits).</summary>
-    internal (int Lanes, int Threads) Resolve(bool gpu)
+    /// <summary>The workers and threads that the settings mean on this machine: cores as <see cref="Environment.ProcessorCount"/> counts them (it honours container limits).</summary>
+    internal (int Workers, int Threads) Resolve(bool gpu)
     {
         var cores = Math.Max(1, Environment.ProcessorCount);
-        var lanes = Lanes > 0 ? Lanes : IntraOpThreads > 0 ? Math.Max(1, cores / IntraOpThreads) : gpu ? 1 : cores;
-        return (lanes, IntraOpThreads > 0 ? IntraOpThreads : Math.Max(1, cores / lanes));
+        var workers = Workers > 0 ? Workers : IntraOpThreads > 0 ? Math.Max(1, cores / IntraOpThreads) : gpu ? 1 : cores;
+        return (workers, IntraOpThreads > 0 ? IntraOpThreads : Math.Max(1, cores / workers));
     }
 }

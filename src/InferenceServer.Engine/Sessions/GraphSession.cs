@@ -138,7 +138,7 @@ internal sealed class GraphSession : IGraphRunner
         {
             if (length > fixedLength || (length < fixedLength && !HasMask))
             {
-                throw InferenceException.Unprocessable("inputs", $"The model takes exactly {fixedLength} tokens, and the input has {length}. Make it that long.");
+                throw InferenceException.Unprocessable(Argument.Of("Inputs"), $"The model takes exactly {fixedLength} tokens, and the input has {length}. Make it that long.");
             }
 
             length = fixedLength;

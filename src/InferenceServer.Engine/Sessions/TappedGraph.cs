@@ -42,7 +42,7 @@ internal sealed class TappedGraph(GraphSession plain, IReadOnlySet<string> taps,
         var bytes = taps.Count * plain.AttentionBytes(rows.Count, length);
         if (bytes > mostBytes)
         {
-            throw new InferenceException(ErrorCode.TooLarge, string.Create(CultureInfo.InvariantCulture, $"The attention of {taps.Count} layers at {length} tokens takes {bytes} bytes while the model runs; at most {mostBytes} are allowed (Queue:MaxSequenceOutputBytes). Send a shorter text."));
+            throw new InferenceException(ErrorCode.TooLarge, $"The attention of {taps.Count} layers at {length} tokens takes {bytes} bytes while the model runs; at most {mostBytes} are allowed. Send a shorter text.") { Limit = "MaxSequenceOutputBytes" };
         }
 
         return Tapped().Run(rows, outputs, terminate);
@@ -67,7 +67,7 @@ internal sealed class TappedGraph(GraphSession plain, IReadOnlySet<string> taps,
                 }
                 catch (ModelLoadException e)
                 {
-                    throw new InferenceException(ErrorCode.Unprocessable, "The runtime does not run this model with its attention probabilities as outputs. Export it with attn_implementation=eager.", null, e);
+                    throw new InferenceException(ErrorCode.Unprocessable, $"The runtime does not run this model with its attention probabilities as outputs. Export it with attn_implementation=eager.", null, e);
                 }
 
                 tapped.PadId = plain.PadId;

@@ -34,7 +34,7 @@ public sealed class GraphQueueTests
         await using var queue = new GraphQueue(runner, new QueueOptions(), 1, "m", NullLogger.Instance, time);
         var refused = await Assert.ThrowsAsync<InferenceException>(() => Run(queue, 100));
         Assert.Equal(ErrorCode.TooLarge, refused.Code);
-        Assert.Contains("Queue:MaxSequenceOutputBytes", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(nameof(QueueOptions.MaxSequenceOutputBytes), refused.Limit);
         Assert.Empty(runner.Batches);
         Assert.Equal(3, (await Run(queue, 3)).Length);
     }
@@ -172,7 +172,7 @@ public sealed class GraphQueueTests
     [Fact]
     public async Task The_graphs_own_refusal_reaches_the_client_as_it_is()
     {
-        var refusal = InferenceException.Unprocessable("inputs", "no");
+        var refusal = InferenceException.Unprocessable(Argument.Of("Inputs"), $"no");
         await using var queue = Queue(new FakeRunner { OnRun = _ => throw refusal });
         Assert.Same(refusal, await Assert.ThrowsAsync<InferenceException>(() => Run(queue, 3)));
     }

@@ -72,11 +72,11 @@ public sealed class ExecutionDeviceTests : IDisposable
     [InlineData(0, 2, false)]
     [InlineData(1, 4, false)]
     [InlineData(0, 0, true)]
-    public void Lanes_and_threads_are_always_set(int lanes, int threads, bool gpu)
+    public void Workers_and_threads_are_always_set(int workers, int threads, bool gpu)
     {
-        var (resolvedLanes, resolvedThreads) = new ExecutionOptions { Lanes = lanes, IntraOpThreads = threads }.Resolve(gpu);
-        Assert.Equal(lanes > 0 ? lanes : gpu ? 1 : threads > 0 ? Math.Max(1, Environment.ProcessorCount / threads) : Environment.ProcessorCount, resolvedLanes);
-        Assert.Equal(threads > 0 ? threads : Math.Max(1, Environment.ProcessorCount / resolvedLanes), resolvedThreads);
+        var (resolvedWorkers, resolvedThreads) = new ExecutionOptions { Workers = workers, IntraOpThreads = threads }.Resolve(gpu);
+        Assert.Equal(workers > 0 ? workers : gpu ? 1 : threads > 0 ? Math.Max(1, Environment.ProcessorCount / threads) : Environment.ProcessorCount, resolvedWorkers);
+        Assert.Equal(threads > 0 ? threads : Math.Max(1, Environment.ProcessorCount / resolvedWorkers), resolvedThreads);
     }
 
     public void Dispose() => Directory.Delete(folder, recursive: true);

@@ -47,7 +47,7 @@ public sealed class ZooModels : IAsyncLifetime
         return loader;
     }
 
-    private static LoadingOptions Options(string directory) => new() { Directory = directory, Execution = new ExecutionOptions { Lanes = 1, IntraOpThreads = 1 } };
+    private static LoadingOptions Options(string directory) => new() { Directory = directory, Execution = new ExecutionOptions { Workers = 1, IntraOpThreads = 1 } };
 
     private async Task<Dictionary<string, ModelEntry>> LoadAll()
     {

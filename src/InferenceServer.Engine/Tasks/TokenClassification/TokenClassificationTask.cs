@@ -13,28 +13,24 @@ namespace InferenceServer.Engine.Tasks.TokenClassification;
 /// a token. 3. <see cref="EntityGrouping"/> makes entities of each window. 4. Entities of windows that overlap are merged: the
 /// longer one stays, of equally long ones the likelier.
 /// </remarks>
-public sealed class TokenClassificationTask : IPredictionTask
+public sealed class TokenClassificationTask : PredictionTask<TokenClassificationRequest, TokenClassificationResult>
 {
-    /// <inheritdoc/>
-    public string Name => "token-classification";
+    private static readonly Argument Stride = Argument.Of(nameof(TokenClassificationRequest.Stride));
+    private static readonly Argument AggregationOf = Argument.Of(nameof(TokenClassificationRequest.Aggregation));
 
     /// <inheritdoc/>
-    public Type RequestType => typeof(TokenClassificationRequest);
+    public override bool Supports(Model model) => Head.Of(model) is { Kind: HeadKind.TokenClassification };
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => Head.Of(model) is { Kind: HeadKind.TokenClassification };
-
-    /// <inheritdoc/>
-    public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
+    public override async Task<IReadOnlyList<TokenClassificationResult>> RunAsync(Model model, TokenClassificationRequest request, RequestContext context)
     {
-        var parameters = (TokenClassificationRequest)request;
-        CheckStride(model, parameters);
-        TextInput.RequireAll(request.Inputs, Name, pairs: false, ids: false);
-        var windows = request.Inputs.Select(input => Windows(model, input, parameters.Stride, context)).ToList();
-        return await Task.WhenAll(request.Inputs.Select((input, i) => RunAsync(model, input.Text!, windows[i], parameters, context))).ConfigureAwait(false);
+        CheckStride(model, request);
+        TextInput.RequireAll(request.Inputs, pairs: false, ids: false);
+        var windows = TextInput.PrepareEach(request.Inputs, context, input => Windows(model, input, request.Stride, context));
+        return await Task.WhenAll(request.Inputs.Select((input, i) => RunAsync(model, input.Text!, windows[i], request, context))).ConfigureAwait(false);
     }
 
-    private static async Task<PredictionResult> RunAsync(
+    private static async Task<TokenClassificationResult> RunAsync(
         Model model, string text, List<TokenEncoding> windows, TokenClassificationRequest parameters, RequestContext context)
     {
         var output = Head.Of(model)!.Output;
@@ -77,7 +73,7 @@ public sealed class TokenClassificationTask : IPredictionTask
     {
         if (stride is null)
         {
-            return [input.Prepare(model, context, remedy: "set parameters.stride and an aggregation, which reads texts of any length").Encoding];
+            return [input.Prepare(model, context, remedy: $"set {Stride} and an aggregation, which reads texts of any length").Encoding];
         }
 
         var first = input.Prepare(model, context, new Truncation(model.MaxTokens, stride.Value)).Encoding;
@@ -91,7 +87,6 @@ public sealed class TokenClassificationTask : IPredictionTask
 
     private static void CheckStride(Model model, TokenClassificationRequest parameters)
     {
-        const string field = "parameters.stride";
         if (parameters.Stride is not { } stride)
         {
             return;
@@ -100,12 +95,12 @@ public sealed class TokenClassificationTask : IPredictionTask
         var room = model.MaxTokens - model.Tokenizer.SpecialTokensToAdd(pair: false);
         if (stride < 0 || stride >= room)
         {
-            throw InferenceException.Unprocessable(field, $"{field} is {stride}; it must be from 0 to {room - 1}, less than the tokens of a window. Send such a value, or leave it out.");
+            throw InferenceException.Unprocessable(Stride, $"{Stride} is {stride}; it must be from 0 to {room - 1}, less than the tokens of a window. Send such a value, or leave it out.");
         }
 
         if (parameters.Aggregation == Aggregation.None)
         {
-            throw InferenceException.Unprocessable(field, $"{field} needs an aggregation other than none, since windows are merged by entities. Set parameters.aggregation to simple, first, average or max.");
+            throw InferenceException.Unprocessable(Stride, $"{Stride} needs an aggregation other than {Aggregation.None}, since windows are merged by entities. Set {AggregationOf} to {ErrorText.List(Enum.GetValues<Aggregation>().Where(a => a != Aggregation.None))}.");
         }
     }
 
