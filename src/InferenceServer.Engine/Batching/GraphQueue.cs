@@ -73,7 +73,10 @@ internal sealed partial class GraphQueue : IGraphQueue, IAsyncDisposable
         {
             return Task.FromException<T>(new InferenceException(
                 ErrorCode.TooLarge,
-                $"For an input of {length} tokens the model would put out {bytes} bytes; the limit is {maxSequenceOutputBytes}. Send a shorter input, or ask for fewer layers.") { Limit = nameof(QueueOptions.MaxSequenceOutputBytes) });
+                $"For an input of {length} tokens the model would put out {bytes} bytes; the limit is {maxSequenceOutputBytes}. Send a shorter input, or ask for fewer layers.")
+            {
+                Limit = nameof(QueueOptions.MaxSequenceOutputBytes),
+            });
         }
 
         var rider = new Rider<T>(input, outputs, read, context, time.GetTimestamp());

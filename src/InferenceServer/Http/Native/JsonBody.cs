@@ -3,9 +3,9 @@ using System.Reflection;
 using System.Text.Json;
 using InferenceServer.Configuration;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Http.Middleware;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Http.Metadata;
-using InferenceServer.Http.Middleware;
 
 namespace InferenceServer.Http.Native;
 
