@@ -1,6 +1,9 @@
 // The server, read top to bottom. Each line leads to its own file.
-using InferenceServer.Endpoints;
+using InferenceServer.Configuration;
 using InferenceServer.Hosting;
+using InferenceServer.Http.Middleware;
+using InferenceServer.Http.Native;
+using InferenceServer.Http.OpenApi;
 
 return await CommandLine.RunAsync(args, serve: ServeAsync, inspect: Inspection.Print);
 
@@ -16,7 +19,7 @@ static async Task<int> ServeAsync(string[] args)
     builder.AddServerLog(settings.Logging);
     builder.AddLimits(settings.Limits, settings.Shutdown);
     builder.AddModels(settings.Loading);
-    builder.AddOpenApi();
+    builder.AddOpenApi(CommandLine.Version);
 
     var app = builder.Build();
     app.UseMiddleware<RequestLog>();

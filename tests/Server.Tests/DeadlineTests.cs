@@ -12,6 +12,11 @@ public sealed class DeadlineTests
         var answer = await server.Client.PostAsync("/api/models/demo-bert/embeddings", body);
         Assert.Equal(504, answer.Status);
         Assert.Contains("RequestTimeoutSeconds", (string)answer.Json["detail"]!, StringComparison.Ordinal);
+
+        server.Client.DefaultRequestHeaders.Add("x-deadline-ms", "60000"); // later than the server's own: it does not count
+        var patient = await server.Client.PostAsync("/api/models/demo-bert/embeddings", body);
+        Assert.Equal(504, patient.Status);
+        Assert.Contains("RequestTimeoutSeconds", (string)patient.Json["detail"]!, StringComparison.Ordinal);
         server.AssertCleanLog();
     }
 }

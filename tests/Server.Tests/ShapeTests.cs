@@ -14,7 +14,7 @@ public sealed class ShapeTests(DemoServer demo, ZooServer zoo)
         var list = (await demo.Client.ReadAsync("/api/models")).Ok;
         Assert.Equal("models", list.Names());
         Assert.Equal(["demo-bert", "demo-gpt", "demo-language", "demo-translator"], list["models"]!.AsArray().Select(m => m!["id"]!.GetValue<string>()).Order());
-        string[] always = ["architecture", "dtype", "file", "heads", "hidden_size", "id", "lanes", "layers", "max_tokens", "provider", "sha256", "state", "tasks", "threads"];
+        string[] always = ["architecture", "dtype", "file", "heads", "hidden_size", "id", "layers", "max_tokens", "provider", "sha256", "state", "tasks", "threads", "workers"];
         foreach (var model in list["models"]!.AsArray())
         {
             var names = model!.Names().Split(' ');

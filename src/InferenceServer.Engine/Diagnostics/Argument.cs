@@ -13,9 +13,6 @@ public sealed record Argument
 
     private Argument(Argument? parent, string? property, int index) => (this.parent, this.property, this.index) = (parent, property, index);
 
-    /// <summary>A path as it is; goes when no caller writes paths any more.</summary>
-    public static implicit operator Argument(string path) => Of(path);
-
     /// <summary>The property of the request's record that the path starts with.</summary>
     public string Root => parent is null ? property! : parent.Root;
 

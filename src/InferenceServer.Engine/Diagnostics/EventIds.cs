@@ -1,6 +1,6 @@
 namespace InferenceServer.Engine.Diagnostics;
 
-/// <summary>Ids of log events, a range for each module, so that a line can be filtered by where it comes from.</summary>
+/// <summary>Ids of the engine's log events, a range for each module, so that a line can be filtered by where it comes from. Those below 1000 are the host's.</summary>
 public static class EventIds
 {
     /// <summary>Execution: 1000 - 1099.</summary>
@@ -11,10 +11,4 @@ public static class EventIds
 
     /// <summary>Serving: 1200 - 1299.</summary>
     public const int Serving = 1200;
-
-    /// <summary>Hosting: 2000 - 2099.</summary>
-    public const int Hosting = 2000;
-
-    /// <summary>Endpoints: 2100 - 2199.</summary>
-    public const int Endpoints = 2100;
 }

@@ -20,8 +20,8 @@ internal static partial class NativeMessage
     /// <summary>A failed run as the client sees it: the input's fault where ONNX Runtime says so, else a defect.</summary>
     public static InferenceException ToInference(OnnxRuntimeException e) =>
         e.Message.Contains("out of data bounds", StringComparison.Ordinal) || e.Message.Contains("indices element out of", StringComparison.Ordinal)
-            ? new InferenceException(ErrorCode.Unprocessable, "A token id or a position is outside of the model's table. Send ids of the model's vocabulary, and no more tokens than its maximum.", "inputs", e)
-            : new InferenceException(ErrorCode.Internal, "The model failed on this input.", null, e);
+            ? new InferenceException(ErrorCode.Unprocessable, $"A token id or a position is outside of the model's table. Send ids of the model's vocabulary, and no more tokens than its maximum.", Argument.Of("Inputs"), e)
+            : new InferenceException(ErrorCode.Internal, $"The model failed on this input.", null, e);
 
     [GeneratedRegex(@"^\[ErrorCode:[^\]]*\]\s*")]
     private static partial Regex CodePrefix();

@@ -55,14 +55,13 @@ public sealed class Admission
             var now = time.GetUtcNow();
             reservations.Advance(now);
             var waiting = tokens + expected;
-            var who = context.Fingerprint ?? context.Client;
-            var known = who is not null && reservations.TryTake(who, now);
+            var known = !reservations.IsEmpty && WhoOf(context) is { } who && reservations.TryTake(who, now);
             var full = requests >= options.MaxWaitingRequests ? $"{requests} requests are being served or wait, the limit is {options.MaxWaitingRequests}"
                 : waiting > 0 && waiting + estimate + (known ? 0 : reservations.Kept) > options.MaxWaitingTokens ? $"about {waiting} tokens wait, the limit is {options.MaxWaitingTokens}"
                 : null;
             if (full is not null)
             {
-                throw Full(full, estimate, who, now);
+                throw Full(full, estimate, context, now);
             }
 
             requests++;
@@ -86,7 +85,7 @@ public sealed class Admission
                 : null;
             if (full is not null)
             {
-                throw Full(full, length, context.Fingerprint ?? context.Client, time.GetUtcNow());
+                throw Full(full, length, context, time.GetUtcNow());
             }
 
             if (permit is not null && first)
@@ -147,18 +146,21 @@ public sealed class Admission
         if (closed)
         {
             EngineMetrics.Refused(model, "unavailable");
-            throw new InferenceException(ErrorCode.Unavailable, "The model is being taken out of service; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) };
+            throw new InferenceException(ErrorCode.Unavailable, $"The model is being taken out of service; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) };
         }
     }
 
-    private InferenceException Full(string what, long length, object? who, DateTimeOffset now)
+    // What a request is recognised by when it comes again.
+    private static object? WhoOf(RequestContext context) => context.Fingerprint?.Invoke() ?? context.Client;
+
+    private InferenceException Full(string what, long length, RequestContext context, DateTimeOffset now)
     {
         EngineMetrics.Refused(model, "queue_full");
 
         // When half of what waits has drained there is room again.
         var rate = drainRate > 0 ? drainRate : options.MaxWaitingTokens;
         var half = now + TimeSpan.FromSeconds((tokens + expected) / rate / 2);
-        var wait = who is null ? TimeSpan.FromSeconds(Math.Max(1, Math.Ceiling((half - now).TotalSeconds))) : reservations.Book(who, length, half, TimeSpan.FromSeconds(length / rate), now);
+        var wait = WhoOf(context) is not { } who ? TimeSpan.FromSeconds(Math.Max(1, Math.Ceiling((half - now).TotalSeconds))) : reservations.Book(who, length, half, TimeSpan.FromSeconds(length / rate), now);
         return new InferenceException(ErrorCode.QueueFull, $"The queue of the model is full: {what}. Try again after the time that is given, or send fewer inputs at once.") { RetryAfter = wait };
     }
 }

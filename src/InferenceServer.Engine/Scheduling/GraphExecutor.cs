@@ -96,7 +96,7 @@ internal sealed class GraphExecutor : IGraphExecutor, IAsyncDisposable
         }
         catch (ModelLoadException e)
         {
-            throw new InferenceException(ErrorCode.Unprocessable, e.Message, null, e);
+            throw new InferenceException(ErrorCode.Unprocessable, $"{e.Message}", null, e);
         }
     }
 
@@ -115,7 +115,7 @@ internal sealed class GraphExecutor : IGraphExecutor, IAsyncDisposable
         {
             if (input.Length == 0)
             {
-                throw InferenceException.Unprocessable(Argument.Of("Inputs"), "The input has no tokens; send at least one.");
+                throw InferenceException.Unprocessable(Argument.Of("Inputs"), $"The input has no tokens; send at least one.");
             }
 
             longest = Math.Max(longest, Graph.Constraints.Padded(input.Length));

@@ -23,8 +23,11 @@ public sealed class RequestContext(CancellationToken cancellation = default)
     /// <summary>Who sent it (the connection, until there are keys): clients get equal shares of the workers. Null: a client of its own.</summary>
     public object? Client { get; init; }
 
-    /// <summary>What a repetition of the same request has in common with it, where that is known before the body is read: a request that was refused is recognised by it when it comes again.</summary>
-    public ulong? Fingerprint { get; init; }
+    /// <summary>
+    /// Gives what a repetition of the same request has in common with it, as far as it is known before the body is read: a request that was refused is recognised by it
+    /// when it comes again. Asked only while requests are refused, or when some were told to come again; null where nothing is known.
+    /// </summary>
+    public Func<ulong?>? Fingerprint { get; init; }
 
     /// <summary>Bytes of the body, where they are known before it is read: what the request may cost is estimated from them.</summary>
     public long? BodyBytes { get; init; }

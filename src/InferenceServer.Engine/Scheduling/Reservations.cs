@@ -22,6 +22,9 @@ internal sealed class Reservations
     /// <summary>Tokens of the places whose time is now, or within a second.</summary>
     public long Kept { get; private set; }
 
+    /// <summary>True when no place is booked.</summary>
+    public bool IsEmpty => byWho.Count == 0;
+
     /// <summary>Books a place behind all others.</summary>
     /// <param name="who">What the request is recognised by: its fingerprint, else its client.</param>
     /// <param name="tokens">What it will bring.</param>

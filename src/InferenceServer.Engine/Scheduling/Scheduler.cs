@@ -83,7 +83,7 @@ internal sealed class Scheduler
             executors.Remove(executor);
         }
 
-        var closed = new InferenceException(ErrorCode.Unavailable, "The model is being taken out of service; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) };
+        var closed = new InferenceException(ErrorCode.Unavailable, $"The model is being taken out of service; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) };
         foreach (var item in waiting)
         {
             executor.Admission.Leave(1, item.Input.Length);
@@ -109,7 +109,7 @@ internal sealed class Scheduler
             if (stopped || !executors.Contains(executor))
             {
                 executor.Admission.Leave(items.Count, items.Sum(item => (long)item.Input.Length));
-                group.Fail(new InferenceException(ErrorCode.Unavailable, "The model is being taken out of service; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) });
+                group.Fail(new InferenceException(ErrorCode.Unavailable, $"The model is being taken out of service; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) });
                 return;
             }
 
@@ -253,7 +253,7 @@ internal sealed class Scheduler
         foreach (var item in executor.Pending.RemoveAll())
         {
             executor.Admission.Leave(1, item.Input.Length);
-            item.Group.Fail(new InferenceException(ErrorCode.Internal, "The scheduler failed on what waited.", null, defect));
+            item.Group.Fail(new InferenceException(ErrorCode.Internal, $"The scheduler failed on what waited.", null, defect));
         }
     }
 

@@ -106,7 +106,7 @@ internal sealed class WorkGroup<T>(int count, RowReader<T> read, RequestContext 
         }
         catch (Exception e)
         {
-            Fail(e as InferenceException ?? new InferenceException(ErrorCode.Internal, "The model's output could not be read.", null, e));
+            Fail(e as InferenceException ?? new InferenceException(ErrorCode.Internal, $"The model's output could not be read.", null, e));
         }
 
         if (Interlocked.Decrement(ref remaining) == 0)

@@ -98,7 +98,7 @@ internal sealed partial class WorkerPool : IDisposable
             LogWorkerFailed(logger, e, batch.Executor.Model);
             foreach (var item in batch.Items)
             {
-                item.Group.Fail(new InferenceException(ErrorCode.Internal, "The model failed on this input.", null, e));
+                item.Group.Fail(new InferenceException(ErrorCode.Internal, $"The model failed on this input.", null, e));
             }
         }
         finally
@@ -157,7 +157,7 @@ internal sealed partial class WorkerPool : IDisposable
                 LogRunFailed(logger, e, model, items[0].Input.Length);
             }
 
-            items[0].Group.Fail(e as InferenceException ?? new InferenceException(ErrorCode.Internal, "The model failed on this input.", null, e));
+            items[0].Group.Fail(e as InferenceException ?? new InferenceException(ErrorCode.Internal, $"The model failed on this input.", null, e));
             return items[0].Input.Length;
         }
     }

@@ -31,7 +31,8 @@ public static class FolderInspection
     /// <summary>Inspects a folder. Never throws for what the folder holds.</summary>
     /// <param name="folder">Path of the folder.</param>
     /// <param name="options">What the server would be started with, or null for the defaults on the CPU.</param>
-    public static FolderReport Inspect(string folder, LoadingOptions? options = null)
+    /// <param name="nameOf">What tasks are called; null: as their types.</param>
+    public static FolderReport Inspect(string folder, LoadingOptions? options = null, Func<ITask, string>? nameOf = null)
     {
         var root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
         if (!Directory.Exists(root))
@@ -73,7 +74,7 @@ public static class FolderInspection
         if (parts.Summary is not null && parts.Manifest is not null)
         {
             TryAttention(parts);
-            Add("Tasks", [Tasks(parts, device, options)]);
+            Add("Tasks", [Tasks(parts, device, options, nameOf ?? (static task => task.GetType().Name))]);
             Add("Limits", [string.Create(CultureInfo.InvariantCulture, $"most tokens of a sequence: {parts.MaxTokens}")]);
             Add("First run", ["the graph runs what the tokenizer gives"]);
         }
@@ -221,11 +222,11 @@ public static class FolderInspection
         }
     }
 
-    private static string Tasks(ModelParts parts, ExecutionDevice device, LoadingOptions options)
+    private static string Tasks(ModelParts parts, ExecutionDevice device, LoadingOptions options, Func<ITask, string> nameOf)
     {
         var scheduler = new Scheduler(device.Workers, options.Queue, new BatchPlanner(options.Queue, 1, 1));
         var model = parts.ToModel(new GraphExecutor(parts.Manifest!.Id, parts.Graph!, new Admission(options.Queue), scheduler));
-        return TaskCatalogue.NamesOf(model) is { Count: > 0 } names ? string.Join(", ", names) : "none: the graph has no output that a task knows";
+        return TaskCatalogue.Of(model) is { Count: > 0 } tasks ? string.Join(", ", tasks.Select(nameOf)) : "none: the graph has no output that a task knows";
     }
 
     private static string Size(long bytes) => bytes switch

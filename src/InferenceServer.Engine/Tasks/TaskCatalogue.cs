@@ -1,4 +1,3 @@
-using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Tasks.Attention;
 using InferenceServer.Engine.Tasks.Detokenize;
 using InferenceServer.Engine.Tasks.Embeddings;
@@ -42,25 +41,10 @@ public static class TaskCatalogue
     /// <summary>The tasks that a model has.</summary>
     public static IReadOnlyList<ITask> Of(Model model) => model.Capabilities.Tasks;
 
-    /// <summary>Names of the tasks that a model has.</summary>
-    public static IReadOnlyList<string> NamesOf(Model model) => [.. Of(model).Select(task => task.Name)];
+    /// <summary>The prediction that runs when none is named: the head's own; null when the model has none.</summary>
+    public static IPredictionTask? Prediction(Model model) => All.OfType<IPredictionTask>().FirstOrDefault(task => task.Supports(model));
 
-    /// <summary>The prediction of that name, or the head's own when <paramref name="name"/> is null.</summary>
-    /// <exception cref="InferenceException">The model lacks it; the message lists the tasks it has.</exception>
-    public static IPredictionTask Prediction(Model model, string? name) =>
-        All.OfType<IPredictionTask>().FirstOrDefault(task => (name is null || task.Name == name) && task.Supports(model))
-            ?? throw Lacks(model, name ?? "predictions", "task");
-
-    /// <summary>The task of that type.</summary>
-    /// <exception cref="InferenceException">The model lacks it; the message lists the tasks it has.</exception>
-    public static T Require<T>(Model model)
-        where T : ITask
-    {
-        var task = All.OfType<T>().First();
-        return task.Supports(model) ? task : throw Lacks(model, task.Name, "model", task.WhyNot(model));
-    }
-
-    private static InferenceException Lacks(Model model, string name, string field, string? why = null) => InferenceException.Unprocessable(
-        field,
-        $"The model {model.Manifest.Id} has no task {name}{(why is null ? "" : $" ({why.TrimEnd('.')})")}. It has: {string.Join(", ", NamesOf(model))}.");
+    /// <summary>The one task of that type.</summary>
+    public static T Get<T>()
+        where T : ITask => All.OfType<T>().First();
 }

@@ -6,9 +6,15 @@ using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks;
 
-/// <summary>One input of a request: a text, a pair of texts, or ready token ids, with the name that the wire has for it.</summary>
+/// <summary>One input of a request: a text, a pair of texts, or ready token ids, with the argument of the request that it is.</summary>
 public sealed record TextInput
 {
+    /// <summary>The inputs of a request.</summary>
+    internal static readonly Argument Inputs = Argument.Of("Inputs");
+
+    /// <summary>The second texts of a request.</summary>
+    internal static readonly Argument Pairs = Argument.Of("Pairs");
+
     private TextInput()
     {
     }
@@ -22,25 +28,25 @@ public sealed record TextInput
     /// <summary>Ready ids, special tokens included: they go into the graph as they are. Null when the input is text.</summary>
     public int[]? Ids { get; private init; }
 
-    /// <summary>Wire path of the input (<c>inputs[3]</c>), for messages.</summary>
-    public string Field { get; init; } = "inputs";
+    /// <summary>What of the request the text or the ids are, for messages: <c>Inputs[3]</c>.</summary>
+    public Argument Argument { get; init; } = Inputs;
 
-    /// <summary>Wire path of the pair (<c>pairs[3]</c>), for messages.</summary>
-    public string PairField { get; init; } = "pairs";
+    /// <summary>What of the request the second text is, for messages: <c>Pairs[3]</c>.</summary>
+    public Argument PairArgument { get; init; } = Pairs;
 
     /// <summary>Whether a text gets the special tokens of the tokenizer. Ids never do.</summary>
     public bool AddSpecialTokens { get; init; } = true;
 
     /// <summary>Input <paramref name="index"/> of a request as text, with the second text of a pair where there is one.</summary>
     public static TextInput Of(string text, string? pair = null, int index = 0) =>
-        new() { Text = text, Pair = pair, Field = $"inputs[{index}]", PairField = $"pairs[{index}]" };
+        new() { Text = text, Pair = pair, Argument = Inputs[index], PairArgument = Pairs[index] };
 
     /// <summary>Input <paramref name="index"/> of a request as token ids.</summary>
-    public static TextInput OfIds(int[] ids, int index = 0) => new() { Ids = ids, Field = $"inputs[{index}]", PairField = $"pairs[{index}]" };
+    public static TextInput OfIds(int[] ids, int index = 0) => new() { Ids = ids, Argument = Inputs[index], PairArgument = Pairs[index] };
 
     /// <summary>Input <paramref name="index"/> of a request as a question and the context that may answer it.</summary>
     public static TextInput OfQuestion(string question, string context, int index = 0) =>
-        new() { Text = question, Pair = context, Field = $"inputs[{index}].question", PairField = $"inputs[{index}].context" };
+        new() { Text = question, Pair = context, Argument = Inputs[index].Property("Question"), PairArgument = Inputs[index].Property("Context") };
 
     /// <summary>
     /// Checks and tokenises the input. Time and tokens are counted in <paramref name="context"/>.
@@ -50,20 +56,25 @@ public sealed record TextInput
     /// <param name="truncation">How a text that is too long is cut; null: it is an error.</param>
     /// <param name="remedy">What a client may do about a text that is too long, beside shortening it, as a part of a sentence (<c>set truncate to true</c>).</param>
     /// <exception cref="InferenceException">The text is empty, an id is outside the vocabulary, or the input is too long.</exception>
-    public PreparedInput Prepare(Model model, RequestContext context, Truncation? truncation = null, string? remedy = null)
+    public PreparedInput Prepare(Model model, RequestContext context, Truncation? truncation = null, ErrorText? remedy = null)
     {
+        if (Empty() is { } empty)
+        {
+            throw InferenceException.Unprocessable(Argument, empty);
+        }
+
         var prepared = Ids is { } ids ? PrepareIds(model, ids, truncation) : PrepareText(model, Text!, context, truncation);
         var length = prepared.Graph.InputIds.Length;
         if (length > model.MaxTokens)
         {
             throw InferenceException.Unprocessable(
-                Field,
-                $"{Field} is {length} tokens long, special tokens included; the model takes at most {model.MaxTokens}. Shorten it{(remedy is null ? "" : $", or {remedy}")}.");
+                Argument,
+                $"{Argument} is {length} tokens long, special tokens included; the model takes at most {model.MaxTokens}. Shorten it{(remedy is null ? (ErrorText)$"" : $", or {remedy}")}.");
         }
 
         if (length == 0)
         {
-            throw InferenceException.Unprocessable(Field, $"{Field} has no tokens: at least 1 is needed. Send a text with at least one word.");
+            throw InferenceException.Unprocessable(Argument, $"{Argument} has no tokens: at least 1 is needed. Send a text with at least one word.");
         }
 
         context.AddTokens(length);
@@ -74,72 +85,105 @@ public sealed record TextInput
     /// <param name="model">The model whose tokenizer and limits hold.</param>
     /// <param name="inputs">The inputs; at least one.</param>
     /// <param name="context">The request.</param>
-    /// <param name="task">Name of the task, for messages.</param>
     /// <param name="pairs">Whether the task takes pairs.</param>
     /// <param name="ids">Whether the task takes ready ids.</param>
     /// <exception cref="InferenceException">There is no input, or one cannot be served.</exception>
-    internal static PreparedInput[] PrepareAll(Model model, IReadOnlyList<TextInput> inputs, RequestContext context, string task, bool pairs, bool ids = true)
+    internal static PreparedInput[] PrepareAll(Model model, IReadOnlyList<TextInput> inputs, RequestContext context, bool pairs, bool ids = true)
     {
-        RequireAll(inputs, task, pairs, ids);
-        var prepared = new PreparedInput[inputs.Count];
-        for (var i = 0; i < prepared.Length; i++)
+        RequireAll(inputs, pairs, ids);
+        return PrepareEach(inputs, context, input => input.Prepare(model, context));
+    }
+
+    /// <summary>Prepares every input before the first of them runs; what is wrong with several of them is told together.</summary>
+    /// <exception cref="InferenceException">An input cannot be served; <see cref="InferenceException.Errors"/> lists all where several are.</exception>
+    internal static T[] PrepareEach<T>(IReadOnlyList<TextInput> inputs, RequestContext context, Func<TextInput, T> prepare)
+    {
+        var prepared = new T[inputs.Count];
+        var errors = new List<ArgumentError>();
+        for (var i = 0; i < prepared.Length && errors.Count < InferenceException.MaxErrors; i++)
         {
             context.Cancellation.ThrowIfCancellationRequested();
-            prepared[i] = inputs[i].Prepare(model, context);
+            try
+            {
+                prepared[i] = prepare(inputs[i]);
+            }
+            catch (InferenceException e) when (e is { Code: ErrorCode.Unprocessable, Argument: not null, Limit: null })
+            {
+                if (!errors.Exists(error => error.Argument == e.Argument))
+                {
+                    errors.Add(new ArgumentError(e.Argument, e.Text));
+                }
+            }
         }
 
-        return prepared;
+        return errors.Count == 0 ? prepared : throw InferenceException.Unprocessable(errors);
     }
 
     /// <summary>Checks what does not need the tokenizer.</summary>
     /// <exception cref="InferenceException">There is no input, or the task takes none of that form.</exception>
-    internal static void RequireAll(IReadOnlyList<TextInput> inputs, string task, bool pairs, bool ids)
+    internal static void RequireAll(IReadOnlyList<TextInput> inputs, bool pairs, bool ids)
     {
         if (inputs.Count == 0)
         {
-            throw InferenceException.Unprocessable("inputs", "inputs is empty: at least 1 input is needed. Send a text or a list of texts.");
+            throw InferenceException.Unprocessable(Inputs, $"{Inputs} is empty: at least 1 input is needed. Send a text or a list of texts.");
         }
 
+        var errors = new List<ArgumentError>();
         foreach (var input in inputs)
         {
             if (!pairs && input.Pair is not null)
             {
-                throw InferenceException.Unprocessable("pairs", $"pairs cannot be used with the task {task}, which reads single texts. Leave pairs out.");
+                throw InferenceException.Unprocessable(Pairs, $"{Pairs} cannot be used with this task, which reads single texts. Leave {Pairs} out.");
             }
 
             if (!ids && input.Ids is not null)
             {
-                throw InferenceException.Unprocessable(input.Field, $"{input.Field} is a list of token ids; the task {task} needs the text. Send a string.");
+                throw InferenceException.Unprocessable(input.Argument, $"{input.Argument} is a list of token ids; this task needs the text. Send a string.");
             }
+
+            if (input.Empty() is { } empty && errors.Count < InferenceException.MaxErrors)
+            {
+                errors.Add(new ArgumentError(input.Argument, empty));
+            }
+        }
+
+        if (errors.Count > 0)
+        {
+            throw InferenceException.Unprocessable(errors);
         }
     }
 
     private static Truncation Within(Truncation truncation, Model model) =>
         truncation.MaxLength > model.MaxTokens ? truncation with { MaxLength = model.MaxTokens } : truncation;
 
+    /// <summary>What is said of an input that is empty; null when it is not.</summary>
+    private ErrorText? Empty() =>
+        Ids is { Length: 0 } ? (ErrorText)$"{Argument} is an empty list of token ids: at least 1 is needed."
+        : Ids is null && string.IsNullOrEmpty(Text) ? (ErrorText)$"{Argument} is empty: a text of at least 1 character is needed. Leave it out or send a text."
+        : null;
+
     private PreparedInput PrepareText(Model model, string text, RequestContext context, Truncation? truncation)
     {
-        if (string.IsNullOrEmpty(text))
+        var start = Stopwatch.GetTimestamp();
+        TokenEncoding encoding;
+        try
         {
-            throw InferenceException.Unprocessable(Field, $"{Field} is empty: a text of at least 1 character is needed. Leave it out or send a text.");
+            encoding = model.Tokenizer.Encode(text, Pair, AddSpecialTokens, truncation is null ? null : Within(truncation, model));
+        }
+        catch (InferenceException e) when (e.Argument is null)
+        {
+            throw new InferenceException(e.Code, $"{Argument} cannot be tokenised: {e.Text}", Argument, e); // the tokenizer knows a text, not which
         }
 
-        var start = Stopwatch.GetTimestamp();
-        var encoding = model.Tokenizer.Encode(text, Pair, AddSpecialTokens, truncation is null ? null : Within(truncation, model));
         context.AddTokenize(Stopwatch.GetElapsedTime(start));
         return new PreparedInput(this, encoding, new GraphInput(encoding.Ids, encoding.TypeIds), encoding.IsTruncated);
     }
 
     private PreparedInput PrepareIds(Model model, int[] ids, Truncation? truncation)
     {
-        if (ids.Length == 0)
-        {
-            throw InferenceException.Unprocessable(Field, $"{Field} is an empty list of token ids: at least 1 is needed.");
-        }
-
         if (Pair is not null)
         {
-            throw InferenceException.Unprocessable(PairField, $"{PairField} cannot go with token ids: {Field} already is the whole sequence. Send the texts, or leave the pair out.");
+            throw InferenceException.Unprocessable(PairArgument, $"{PairArgument} cannot go with token ids: {Argument} already is the whole sequence. Send the texts, or leave the pair out.");
         }
 
         var vocabulary = model.Manifest.Config.VocabularySize ?? model.Tokenizer.VocabularySize;
@@ -147,7 +191,7 @@ public sealed record TextInput
         {
             if ((uint)ids[i] >= (uint)vocabulary)
             {
-                throw InferenceException.Unprocessable($"{Field}[{i}]", $"{Field}[{i}] is {ids[i]}; token ids of this model go from 0 to {vocabulary - 1}.");
+                throw InferenceException.Unprocessable(Argument[i], $"{Argument[i]} is {ids[i]}; token ids of this model go from 0 to {vocabulary - 1}.");
             }
         }
 

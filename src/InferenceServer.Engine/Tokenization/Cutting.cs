@@ -45,7 +45,7 @@ internal static class Cutting
             case TruncationStrategy.OnlySecond:
                 if (second is null)
                 {
-                    throw InferenceException.Unprocessable("parameters.truncation", "parameters.truncation: only_second needs a pair; give a pair or choose another strategy.");
+                    throw new InferenceException(ErrorCode.Unprocessable, $"only the second text is to be cut and there is none; give a pair.");
                 }
 
                 second = Side(second, remove, truncation);
@@ -61,16 +61,16 @@ internal static class Cutting
     private static EncodingDraft Side(EncodingDraft side, int remove, Truncation truncation) => side.Length > remove
         ? Truncate(side, side.Length - remove, truncation)
         : throw InferenceException.Unprocessable(
-            "parameters.truncation",
-            $"parameters.truncation: the sequence to cut has {side.Length} tokens, but {remove} would have to go; choose longest_first or a larger max_length.");
+            Argument.Of(nameof(Truncation.MaxLength)),
+            $"The sequence to cut has {side.Length} tokens, but {remove} would have to go; raise {Argument.Of(nameof(Truncation.MaxLength))}.");
 
     private static EncodingDraft Truncate(EncodingDraft draft, int maxLength, Truncation truncation)
     {
         if (maxLength < draft.Length && maxLength > 0 && truncation.Stride >= maxLength)
         {
             throw InferenceException.Unprocessable(
-                "parameters.stride",
-                $"parameters.stride: {truncation.Stride} must be less than the {maxLength} tokens that are left of the sequence; make it smaller.");
+                Argument.Of(nameof(Truncation.Stride)),
+                $"{Argument.Of(nameof(Truncation.Stride))} is {truncation.Stride}; it must be less than the {maxLength} tokens that are left of the sequence; make it smaller.");
         }
 
         if (maxLength > 0 && maxLength < draft.Length)
@@ -93,7 +93,7 @@ internal static class Cutting
         {
             throw new InferenceException(
                 ErrorCode.TooLarge,
-                $"With max_length {truncation.MaxLength} and stride {truncation.Stride} the text becomes {pieces} pieces of {length} tokens; at most {MostPieceTokens} tokens are made of one text. Raise max_length, lower the stride, or send a shorter text.");
+                $"With {Argument.Of(nameof(Truncation.MaxLength))} {truncation.MaxLength} and {Argument.Of(nameof(Truncation.Stride))} {truncation.Stride} the text becomes {pieces} pieces of {length} tokens; at most {MostPieceTokens} tokens are made of one text. Raise the first, lower the second, or send a shorter text.");
         }
     }
 }

@@ -263,14 +263,14 @@ public sealed class Tokenizer
         var effective = truncation.MaxLength - SpecialTokensToAdd(false);
         if (truncation.MaxLength < 0 || truncation.Stride < 0)
         {
-            throw InferenceException.Unprocessable("parameters.truncation", "parameters.truncation: max_length and stride must not be negative.");
+            throw InferenceException.Unprocessable(Argument.Of(nameof(Truncation.MaxLength)), $"{Argument.Of(nameof(Truncation.MaxLength))} and {Argument.Of(nameof(Truncation.Stride))} must not be negative.");
         }
 
         if (effective >= 0 && effective < truncation.Stride)
         {
             throw InferenceException.Unprocessable(
-                "parameters.stride",
-                $"parameters.stride: {truncation.Stride} must be less than the {effective} tokens that max_length {truncation.MaxLength} leaves beside the special tokens; make it smaller.");
+                Argument.Of(nameof(Truncation.Stride)),
+                $"{Argument.Of(nameof(Truncation.Stride))} is {truncation.Stride}; it must be less than the {effective} tokens that {Argument.Of(nameof(Truncation.MaxLength))} {truncation.MaxLength} leaves beside the special tokens; make it smaller.");
         }
     }
 

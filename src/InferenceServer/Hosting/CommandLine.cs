@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Reflection;
+using InferenceServer.Configuration;
 
 namespace InferenceServer.Hosting;
 

@@ -1,20 +1,18 @@
+using InferenceServer.Configuration;
+using InferenceServer.Http.Middleware;
+
 namespace InferenceServer.Hosting;
 
 /// <summary>
 /// How the server stops: at the signal readiness fails at once; for the drain window requests are still taken, with answers that close their
 /// connections; then listening ends and running requests finish within the shutdown time-out.
 /// </summary>
-internal sealed class Draining(Shutdown settings) : IHostedLifecycleService
+internal sealed class Draining(Shutdown settings, ServerState server) : IHostedLifecycleService
 {
-    private volatile bool draining;
-
-    /// <summary>True from the signal on.</summary>
-    public bool IsDraining => draining;
-
     /// <inheritdoc/>
     public async Task StoppingAsync(CancellationToken cancellationToken)
     {
-        draining = true;
+        server.Drain();
         if (settings.DrainSeconds > 0)
         {
             await Task.Delay(TimeSpan.FromSeconds(settings.DrainSeconds), cancellationToken);

@@ -1,4 +1,5 @@
 using InferenceServer.Engine.Serving;
+using InferenceServer.Http.Native;
 
 namespace InferenceServer.Hosting;
 
@@ -8,7 +9,7 @@ internal static class Inspection
     /// <summary>Prints what the server understands of a model folder; 1 when it has a problem.</summary>
     public static int Print(string folder)
     {
-        var report = FolderInspection.Inspect(folder);
+        var report = FolderInspection.Inspect(folder, nameOf: TaskNames.Of);
         if (report.Sections.Count == 0 && report.Problems.Count == 1)
         {
             Console.Error.WriteLine(report.Problems[0]);

@@ -1,5 +1,7 @@
+using InferenceServer.Configuration;
 using InferenceServer.Engine.Serving;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Http.Middleware;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.Configuration.Json;
@@ -72,8 +74,8 @@ internal static partial class ServerHost
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(limits.HeadersTimeoutSeconds);
         });
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(shutdown.DrainSeconds + shutdown.TimeoutSeconds));
-        builder.Services.AddSingleton<Draining>();
-        builder.Services.AddHostedService(services => services.GetRequiredService<Draining>());
+        builder.Services.AddSingleton<ServerState>();
+        builder.Services.AddHostedService<Draining>();
     }
 
     /// <summary>The models.</summary>

@@ -1,14 +1,15 @@
 using System.Globalization;
 using System.Text;
+using InferenceServer.Configuration;
 using InferenceServer.Engine.Serving;
-using InferenceServer.Engine.Tasks;
+using InferenceServer.Http.Native;
 
 namespace InferenceServer.Hosting;
 
 /// <summary>What a person sees when the models are loaded: a table, the addresses, and a curl line that works when pasted. In JSON logs the same as events.</summary>
 internal static partial class StartupReport
 {
-    private static readonly string[] Columns = ["model", "tasks", "layers x heads", "max tokens", "provider", "lanes x threads", "load"];
+    private static readonly string[] Columns = ["model", "tasks", "layers x heads", "max tokens", "provider", "workers x threads", "load"];
 
     /// <summary>Writes the report.</summary>
     public static void Write(ModelRegistry registry, string directory, IEnumerable<string> addresses, LogFormat format, ILogger log)
@@ -78,7 +79,7 @@ internal static partial class StartupReport
         return
         [
             entry.Id,
-            string.Join(", ", TaskCatalogue.NamesOf(entry.Model)),
+            string.Join(", ", TaskNames.Of(entry.Model)),
             config is { Layers: { } layers, Heads: { } heads } ? $"{layers} x {heads}" : "-",
             entry.Model.MaxTokens.ToString(CultureInfo.InvariantCulture),
             entry.Provider ?? "-",
@@ -98,7 +99,7 @@ internal static partial class StartupReport
             ("tokenize", "tokenize", """{"inputs": "The cat sleeps on the sofa."}"""),
         ])
         {
-            if (entries.FirstOrDefault(e => e.Model is { } model && TaskCatalogue.NamesOf(model).Contains(task)) is { } entry)
+            if (entries.FirstOrDefault(e => e.Model is { } model && TaskNames.Of(model).Contains(task)) is { } entry)
             {
                 return $"curl -s {address}/api/models/{Uri.EscapeDataString(entry.Id)}/{operation} -H 'content-type: application/json' -d '{body}'";
             }
@@ -125,7 +126,7 @@ internal static partial class StartupReport
             if (entry is { State: ModelState.Ready, Model: { } model })
             {
                 var config = model.Manifest.Config;
-                Ready(log, entry.Id, TaskCatalogue.NamesOf(model), config.Layers, config.Heads, model.MaxTokens, entry.Provider, entry.Workers, entry.Threads, Math.Round(entry.LoadTime.TotalSeconds, 3));
+                Ready(log, entry.Id, TaskNames.Of(model), config.Layers, config.Heads, model.MaxTokens, entry.Provider, entry.Workers, entry.Threads, Math.Round(entry.LoadTime.TotalSeconds, 3));
             }
             else
             {
@@ -136,8 +137,8 @@ internal static partial class StartupReport
         Listening(log, addresses);
     }
 
-    [LoggerMessage(120, LogLevel.Information, "Model {Model} is ready: tasks {Tasks}, {Layers} layers x {Heads} heads, at most {MaxTokens} tokens, {Provider}, {Lanes} lanes x {Threads} threads, loaded in {LoadSeconds} s")]
-    private static partial void Ready(ILogger log, string model, IReadOnlyList<string> tasks, int? layers, int? heads, int maxTokens, string? provider, int lanes, int threads, double loadSeconds);
+    [LoggerMessage(120, LogLevel.Information, "Model {Model} is ready: tasks {Tasks}, {Layers} layers x {Heads} heads, at most {MaxTokens} tokens, {Provider}, {Workers} workers x {Threads} threads, loaded in {LoadSeconds} s")]
+    private static partial void Ready(ILogger log, string model, IReadOnlyList<string> tasks, int? layers, int? heads, int maxTokens, string? provider, int workers, int threads, double loadSeconds);
 
     [LoggerMessage(121, LogLevel.Error, "Model {Model} failed: {Reason}")]
     private static partial void Failed(ILogger log, string model, string? reason);

@@ -20,18 +20,18 @@ public sealed class HeadTests(ZooModels zoo)
     public async Task Without_a_task_the_heads_own_runs_also_when_the_config_does_not_name_it(string folder, string task)
     {
         var model = await zoo.Get(folder);
-        Assert.Equal(task, TaskCatalogue.Prediction(model, null).Name);
-        Assert.Equal(task, TaskCatalogue.Prediction(With(model, []), null).Name);
-        Assert.Equal(task, TaskCatalogue.Prediction(With(model, ["SomethingNewModel"]), null).Name);
+        Assert.Equal(task, Wire.Name(Wire.Prediction(model, null)));
+        Assert.Equal(task, Wire.Name(Wire.Prediction(With(model, []), null)));
+        Assert.Equal(task, Wire.Name(Wire.Prediction(With(model, ["SomethingNewModel"]), null)));
     }
 
     [Fact]
     public async Task A_config_that_promises_a_head_which_the_graph_lacks_is_not_believed()
     {
         var encoder = await zoo.Get("bert-embed-sdpa");
-        Assert.DoesNotContain("fill-mask", TaskCatalogue.NamesOf(With(encoder, ["BertForMaskedLM"])));
+        Assert.DoesNotContain("fill-mask", Wire.Names(With(encoder, ["BertForMaskedLM"])));
         var classifier = await zoo.Get("bert-classify");
-        Assert.Equal("text-classification", TaskCatalogue.Prediction(With(classifier, ["BertForMaskedLM"]), null).Name);
+        Assert.Equal("text-classification", Wire.Name(Wire.Prediction(With(classifier, ["BertForMaskedLM"]), null)));
     }
 
     [Fact]
@@ -45,7 +45,7 @@ public sealed class HeadTests(ZooModels zoo)
     [Fact]
     public async Task Logits_beside_hidden_states_offer_both_tasks()
     {
-        var tasks = TaskCatalogue.NamesOf(await zoo.Get("demo-bert"));
+        var tasks = Wire.Names(await zoo.Get("demo-bert"));
         Assert.Contains("fill-mask", tasks);
         Assert.Contains("embeddings", tasks);
         Assert.Contains("rerank", tasks);
@@ -123,19 +123,18 @@ public sealed class HeadTests(ZooModels zoo)
     public async Task The_states_of_an_encoder_with_a_decoder_are_no_embeddings_unless_the_folder_says_how(string folder)
     {
         var model = await zoo.Get(folder);
-        Assert.Equal(["attention", "tokenize", "detokenize"], TaskCatalogue.NamesOf(model));
-        var refused = Assert.Throws<InferenceException>(() => TaskCatalogue.Require<Engine.Tasks.Embeddings.EmbeddingsTask>(model));
-        Assert.Contains("modules.json", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(["attention", "tokenize", "detokenize"], Wire.Names(model));
+        Assert.Contains("modules.json", TaskCatalogue.Get<Engine.Tasks.Embeddings.EmbeddingsTask>().WhyNot(model), StringComparison.Ordinal);
 
         var sentence = model with { Manifest = model.Manifest with { Sentence = TinyModel.Pipeline(new PoolingModule([PoolingMode.Mean])) } };
-        Assert.Equal(["rerank", "embeddings", "similarity", "attention", "tokenize", "detokenize"], TaskCatalogue.NamesOf(sentence));
+        Assert.Equal(["rerank", "embeddings", "similarity", "attention", "tokenize", "detokenize"], Wire.Names(sentence));
     }
 
     [Fact]
     public async Task Zero_shot_needs_a_label_of_entailment()
     {
-        Assert.DoesNotContain("zero-shot", TaskCatalogue.NamesOf(await zoo.Get("bert-classify")));
-        Assert.Contains("zero-shot", TaskCatalogue.NamesOf(await zoo.Get("deberta-v2-nli")));
+        Assert.DoesNotContain("zero-shot", Wire.Names(await zoo.Get("bert-classify")));
+        Assert.Contains("zero-shot", Wire.Names(await zoo.Get("deberta-v2-nli")));
     }
 
     private static Model With(Model model, IReadOnlyList<string> architectures, params GraphTensor[] outputs) =>

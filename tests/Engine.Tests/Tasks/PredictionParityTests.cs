@@ -25,7 +25,7 @@ public sealed class PredictionParityTests(ZooModels zoo)
     {
         var table = new StringBuilder();
         var wrong = new List<string>();
-        var columns = TaskCatalogue.All.Where(t => t is IPredictionTask or RerankTask).Select(t => t.Name).ToList();
+        var columns = TaskCatalogue.All.Where(t => t is IPredictionTask or RerankTask).Select(Wire.Name).ToList();
         table.AppendLine(CultureInfo.InvariantCulture, $"{"folder",-28}{string.Concat(columns.Select(c => $"{c,-22}"))}");
         foreach (var folder in (string[])[.. Expected.Folders, "demo-language", "demo-gpt"])
         {
@@ -58,7 +58,7 @@ public sealed class PredictionParityTests(ZooModels zoo)
                 }
             }
 
-            var has = TaskCatalogue.NamesOf(model);
+            var has = Wire.Names(model);
             table.AppendLine(CultureInfo.InvariantCulture, $"{folder,-28}{string.Concat(columns.Select(c => $"{(seen.TryGetValue(c, out var n) ? $"{n.Right} of {n.Tried}" : has.Contains(c) ? "offered" : "-"),-22}"))}");
         }
 
@@ -79,7 +79,7 @@ public sealed class PredictionParityTests(ZooModels zoo)
     public async Task Alone_batched_and_among_64_requests_the_same(string folder)
     {
         var model = await zoo.Get(folder);
-        var task = TaskCatalogue.Prediction(model, null);
+        var task = Wire.Prediction(model, null);
         TextInput[] inputs = [.. Expected.Of(folder).Cases.Where(c => Text(c) is { Length: > 0 } && (task is not FillMaskTask || c.TryGetProperty("fill_mask_top5", out _))).Select((c, i) => TextInput.Of(Text(c)!, Pair(c), i))];
         var request = (PredictionRequest)Activator.CreateInstance(task.RequestType)!;
         if (request is TextClassificationRequest or TokenClassificationRequest or FillMaskRequest or NextTokenRequest)
@@ -191,7 +191,7 @@ public sealed class PredictionParityTests(ZooModels zoo)
     }
 
     private static async Task<T> Run<T>(Model model, string task, PredictionRequest request)
-        where T : PredictionResult => (T)Assert.Single(await TaskCatalogue.Prediction(model, task).RunAsync(model, request, Context));
+        where T : PredictionResult => (T)Assert.Single(await Wire.Prediction(model, task).RunAsync(model, request, Context));
 
     private static async Task<string?> Labels(Model model, JsonElement c, JsonElement scores, int count)
     {
@@ -297,7 +297,7 @@ public sealed class PredictionParityTests(ZooModels zoo)
 
     private static async Task<string?> Rerank(Model model, JsonElement c)
     {
-        var result = await TaskCatalogue.Require<RerankTask>(model).RunAsync(model, new RerankRequest
+        var result = await TaskCatalogue.Get<RerankTask>().RunAsync(model, new RerankRequest
         {
             Query = c.GetProperty("query").GetString()!,
             Documents = [.. c.GetProperty("documents").EnumerateArray().Select(d => d.GetString()!)],

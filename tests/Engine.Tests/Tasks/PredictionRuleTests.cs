@@ -275,5 +275,5 @@ public sealed class PredictionRuleTests(ZooModels zoo)
             request with { Inputs = [TextInput.OfQuestion("Who?", text)] });
 
     private static async Task<T> Run<T>(Model model, PredictionRequest request, string? task = null)
-        where T : PredictionResult => (T)Assert.Single(await TaskCatalogue.Prediction(model, task).RunAsync(model, request, new RequestContext(TestContext.Current.CancellationToken)));
+        where T : PredictionResult => (T)Assert.Single(await Wire.Prediction(model, task).RunAsync(model, request, new RequestContext(TestContext.Current.CancellationToken)));
 }

@@ -9,16 +9,6 @@ internal static class AttentionFormats
 {
     private static readonly JsonSerializerOptions Snake = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
-    /// <summary>Name of a format on the wire.</summary>
-    public static string NameOf(AttentionFormat format) => format switch
-    {
-        AttentionFormat.Npy => "npy",
-        AttentionFormat.Safetensors => "safetensors",
-        AttentionFormat.F16Base64 => "f16_base64",
-        AttentionFormat.U8 => "u8",
-        _ => "json",
-    };
-
     /// <summary>Type of the numbers in a format.</summary>
     public static string DataTypeOf(AttentionFormat format) => format switch
     {

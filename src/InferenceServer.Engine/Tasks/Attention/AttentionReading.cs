@@ -62,7 +62,7 @@ internal sealed class AttentionReading
             var output = row[selection.Taps[l].Output];
             if (selection.Heads.Max() >= output.Shape[0])
             {
-                throw InferenceException.Unprocessable("heads", $"Layer {selection.Layers[l]} has {output.Shape[0]} heads; heads go from 0 to {output.Shape[0] - 1} there.");
+                throw InferenceException.Unprocessable(Argument.Of(nameof(AttentionRequest.Heads)), $"Layer {selection.Layers[l]} has {output.Shape[0]} heads; heads go from 0 to {output.Shape[0] - 1} there.");
             }
 
             for (var h = 0; h < heads; h++)

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using InferenceServer.Engine.Manifest;
 
 namespace InferenceServer.Engine.Tasks.Attention;
@@ -47,31 +46,6 @@ public sealed record AttentionResult
 
     /// <summary>Tokens of the sequence that went through the model.</summary>
     public required int TokenCount { get; init; }
-
-    /// <summary>Writes <see cref="Values"/> as nested JSON arrays of <see cref="Shape"/>, outermost axis first.</summary>
-    public void WriteValuesTo(Utf8JsonWriter writer)
-    {
-        var next = 0;
-        Write(0);
-
-        void Write(int axis)
-        {
-            writer.WriteStartArray();
-            for (var i = 0; i < Shape[axis]; i++)
-            {
-                if (axis == Shape.Count - 1)
-                {
-                    writer.WriteNumberValue(Values[next++]);
-                }
-                else
-                {
-                    Write(axis + 1);
-                }
-            }
-
-            writer.WriteEndArray();
-        }
-    }
 }
 
 /// <summary>A token, or the tokens of a word, of the sequence.</summary>

@@ -19,42 +19,58 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
     /// <summary>Most edges that a flow may look at in one go over all its targets: some seconds.</summary>
     private const double FlowWork = 4e8;
 
+    private static readonly Argument KindOf = Argument.Of(nameof(AttentionRequest.Kind));
+    private static readonly Argument LayersOf = Argument.Of(nameof(AttentionRequest.Layers));
+    private static readonly Argument HeadsOf = Argument.Of(nameof(AttentionRequest.Heads));
+    private static readonly Argument Pair = Argument.Of(nameof(AttentionRequest.Pair));
+    private static readonly Argument TextPair = Argument.Of(nameof(AttentionRequest.TextPair));
+    private static readonly Argument Aggregate = Argument.Of(nameof(AttentionRequest.Aggregate));
+    private static readonly Argument ExcludeSpecial = Argument.Of(nameof(AttentionRequest.ExcludeSpecial));
+    private static readonly Argument TopK = Argument.Of(nameof(AttentionRequest.TopK));
+    private static readonly Argument Threshold = Argument.Of(nameof(AttentionRequest.Threshold));
+    private static readonly Argument QueryRange = Argument.Of(nameof(AttentionRequest.QueryRange));
+    private static readonly Argument KeyRange = Argument.Of(nameof(AttentionRequest.KeyRange));
+    private static readonly Argument Merge = Argument.Of(nameof(AttentionRequest.Merge));
+    private static readonly Argument Components = Argument.Of(nameof(AttentionRequest.Components));
+    private static readonly Argument Format = Argument.Of(nameof(AttentionRequest.Format));
+    private static readonly Argument AggregateToken = Aggregate.Property(nameof(AttentionAggregate.Token));
+
     /// <summary>Checks the request as far as the text does not matter.</summary>
     public static AttentionSelection Of(Model model, AttentionRequest request)
     {
         var offered = model.Graph.Attention.Select(tap => tap.Kind).Distinct().Order().ToArray();
         if (offered.Length == 0)
         {
-            throw InferenceException.Unprocessable("model", model.Graph.AttentionUnavailable ?? $"The graph of {model.Manifest.Id} shows no attention probabilities.");
+            throw new InferenceException(ErrorCode.Unprocessable, $"{model.Graph.AttentionUnavailable ?? $"The graph of {model.Manifest.Id} shows no attention probabilities."}");
         }
 
-        var names = string.Join(", ", offered.Select(Wire));
+        var names = ErrorText.List(offered);
         if (request.Kind is { } asked && !offered.Contains(asked))
         {
-            throw InferenceException.Unprocessable("kind", $"kind is {Wire(asked)}; the model {model.Manifest.Id} offers {names}. Use that or leave kind out.");
+            throw InferenceException.Unprocessable(KindOf, $"{KindOf} is {asked}; the model {model.Manifest.Id} offers {names}. Use that or leave {KindOf} out.");
         }
 
         if (request.TargetText is not null || request.TargetIds is not null)
         {
-            var field = request.TargetText is not null ? "target_text" : "target_ids";
-            throw InferenceException.Unprocessable(field, $"{field} is for the decoder of an encoder-decoder; the model {model.Manifest.Id} offers attention of kind {names}. Leave {field} out.");
+            var target = Argument.Of(request.TargetText is not null ? nameof(request.TargetText) : nameof(request.TargetIds));
+            throw InferenceException.Unprocessable(target, $"{target} is for the decoder of an encoder-decoder; the model {model.Manifest.Id} offers attention of the kinds {names}. Leave {target} out.");
         }
 
         if (request.Components is { Count: > 0 })
         {
-            throw InferenceException.Unprocessable("components", "components cannot be answered: only the probabilities of this model's graph are exposed. Leave components out.");
+            throw InferenceException.Unprocessable(Components, $"{Components} cannot be answered: only the probabilities of this model's graph are exposed. Leave {Components} out.");
         }
 
         var kind = request.Kind ?? offered[0];
         var taps = model.Graph.Attention.Where(tap => tap.Kind == kind).OrderBy(tap => tap.Layer).ToArray();
         var heads = model.Manifest.Config.Heads
-            ?? throw InferenceException.Unprocessable("model", $"The config.json of {model.Manifest.Id} does not say how many attention heads there are.");
-        var layers = Chosen("layers", request.Layers, [.. taps.Select(tap => tap.Layer)]);
+            ?? throw new InferenceException(ErrorCode.Unprocessable, $"The config.json of {model.Manifest.Id} does not say how many attention heads there are.");
+        var layers = Chosen(LayersOf, request.Layers, [.. taps.Select(tap => tap.Layer)]);
         CheckNumbers(request);
         return new AttentionSelection(
             kind,
             layers,
-            Chosen("heads", request.Heads, [.. Enumerable.Range(0, heads)]),
+            Chosen(HeadsOf, request.Heads, [.. Enumerable.Range(0, heads)]),
             [.. layers.Select(layer => taps.First(tap => tap.Layer == layer))]);
     }
 
@@ -63,7 +79,7 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
     {
         if (request.Pair != SegmentPair.All && !sequence.HasPair && request.Pair != SegmentPair.Aa)
         {
-            throw InferenceException.Unprocessable("pair", $"pair is {Wire(request.Pair)} and the input has no second text: send text_pair, or use all.");
+            throw InferenceException.Unprocessable(Pair, $"{Pair} is {request.Pair} and the input has no second text: send {TextPair}, or use {SegmentPair.All}.");
         }
 
         var (querySegment, keySegment) = request.Pair switch
@@ -74,41 +90,41 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
             SegmentPair.Bb => (1, 1),
             _ => (-1, -1),
         };
-        var queries = Select("query_range", request.QueryRange, querySegment);
-        var keys = Select("key_range", request.KeyRange, keySegment);
+        var queries = Select(QueryRange, "queries", request.QueryRange, querySegment);
+        var keys = Select(KeyRange, "keys", request.KeyRange, keySegment);
         if (request.Aggregate?.Token is { } token)
         {
             if (token < 0 || token >= sequence.Tokens.Length)
             {
-                throw InferenceException.Unprocessable("aggregate.token", $"aggregate.token is {token}; the sequence has {sequence.Tokens.Length} tokens, so it goes from 0 to {sequence.Tokens.Length - 1}.");
+                throw InferenceException.Unprocessable(AggregateToken, $"{AggregateToken} is {token}; the sequence has {sequence.Tokens.Length} tokens, so it goes from 0 to {sequence.Tokens.Length - 1}.");
             }
 
             queries = [.. queries.Where(query => query == token)];
             if (queries.Length == 0)
             {
-                throw InferenceException.Unprocessable("aggregate.token", $"aggregate.token is {token}, which pair or exclude_special leave out: choose another token, or drop those.");
+                throw InferenceException.Unprocessable(AggregateToken, $"{AggregateToken} is {token}, which {Pair} or {ExcludeSpecial} leave out: choose another token, or drop those.");
             }
         }
 
         return (queries, keys);
 
-        int[] Select(string field, (int From, int To)? range, int segment)
+        int[] Select(Argument argument, string what, (int From, int To)? range, int segment)
         {
             var (from, to) = range ?? (0, sequence.Units.Length);
             if (from < 0 || to > sequence.Units.Length || from >= to)
             {
                 var unit = request.Merge == AttentionUnit.Word ? "words (special tokens count as words)" : "tokens";
                 throw InferenceException.Unprocessable(
-                    field,
-                    $"{field} is [{from}, {to}]; the sequence has {sequence.Units.Length} {unit}, and [from, to] needs 0 <= from < to <= {sequence.Units.Length}.");
+                    argument,
+                    $"{argument} is [{from}, {to}]; the sequence has {sequence.Units.Length} {unit}, and [from, to] needs 0 <= from < to <= {sequence.Units.Length}.");
             }
 
             int[] units = [.. Enumerable.Range(from, to - from).Where(i => (segment < 0 || sequence.Units[i].Segment == segment) && !(request.ExcludeSpecial && sequence.Units[i].Special))];
             return units.Length > 0
                 ? units
                 : throw InferenceException.Unprocessable(
-                    range is not null ? field : request.ExcludeSpecial ? "exclude_special" : "pair",
-                    $"Nothing is left of the {(field[0] == 'q' ? "queries" : "keys")} after {field}, pair and exclude_special: widen the range, or drop one of them.");
+                    range is not null ? argument : request.ExcludeSpecial ? ExcludeSpecial : Pair,
+                    $"Nothing is left of the {what} after {argument}, {Pair} and {ExcludeSpecial}: widen the range, or drop one of them.");
         }
     }
 
@@ -131,9 +147,12 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
         bytes += request.Statistics ? (long)Layers.Length * Heads.Length * 200 : 0;
         if (bytes > request.MaxAnswerBytes)
         {
-            throw TooLarge(
-                $"The answer would take about {bytes} bytes ({matrices} matrices of {queries.Length} x {keys.Length} as {AttentionFormats.NameOf(request.Format)}); the limit is {request.MaxAnswerBytes}. "
-                + "Choose fewer layers or heads, a query_range or key_range, an aggregate, top_k, or a smaller format (u8, f16_base64).");
+            throw new InferenceException(
+                ErrorCode.TooLarge,
+                $"The answer would take about {bytes} bytes ({matrices} matrices of {queries.Length} x {keys.Length} as {request.Format}); the limit is {request.MaxAnswerBytes}. Choose fewer {LayersOf} or {HeadsOf}, a {QueryRange} or {KeyRange}, an {Aggregate}, {TopK}, or a smaller {Format} ({ErrorText.List([AttentionFormat.U8, AttentionFormat.F16Base64])}).")
+            {
+                Limit = nameof(request.MaxAnswerBytes),
+            };
         }
 
         var path = request.Aggregate?.Method is AggregateMethod.Rollout or AggregateMethod.Flow;
@@ -143,7 +162,7 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
             : matrices * queries.Sum(unit => sequence.Pieces[unit].Length) * keys.Sum(unit => sequence.Pieces[unit].Length) * 4;
         if (working > WorkingBytes)
         {
-            throw TooLarge($"The answer needs {working} bytes to be put together; the limit is {WorkingBytes}. Choose fewer layers or heads, or a shorter text.");
+            throw TooLarge($"The answer needs {working} bytes to be put together; the limit is {WorkingBytes}. Choose fewer {LayersOf} or {HeadsOf}, or a shorter text.");
         }
 
         if (request.Aggregate?.Method == AggregateMethod.Rollout)
@@ -152,7 +171,7 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
             var work = (double)groups * Layers.Length * size * size * each;
             if (work > RolloutWork)
             {
-                throw TooLarge($"A rollout of {size} tokens over {Layers.Length} layers is too much work ({work:0} multiplications; the limit is {RolloutWork:0}). Choose aggregate.token, a query_range, or a shorter text.");
+                throw TooLarge($"A rollout of {size} tokens over {Layers.Length} layers is too much work ({(long)work} multiplications; the limit is {(long)RolloutWork}). Choose {AggregateToken}, a {QueryRange}, or a shorter text.");
             }
         }
 
@@ -162,7 +181,7 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
             var work = groups * each * Layers.Length * size * size * keys.Sum(unit => sequence.Pieces[unit].Length);
             if (work > FlowWork)
             {
-                throw TooLarge($"A flow through {size} tokens and {Layers.Length} layers is too much work ({work:0} edges; the limit is {FlowWork:0}). Choose a key_range, fewer layers, a shorter text, or rollout.");
+                throw TooLarge($"A flow through {size} tokens and {Layers.Length} layers is too much work ({(long)work} edges; the limit is {(long)FlowWork}). Choose a {KeyRange}, fewer {LayersOf}, a shorter text, or {AggregateMethod.Rollout}.");
             }
         }
     }
@@ -189,12 +208,12 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
     {
         if (request.TopK is < 1)
         {
-            throw InferenceException.Unprocessable("top_k", $"top_k is {request.TopK}; it must be at least 1. Raise it or leave it out.");
+            throw InferenceException.Unprocessable(TopK, $"{TopK} is {request.TopK}; it must be at least 1. Raise it or leave it out.");
         }
 
         if (request.Threshold is { } threshold && threshold is not (>= 0 and <= 1))
         {
-            throw InferenceException.Unprocessable("threshold", $"threshold is {threshold}; it goes from 0 to 1.");
+            throw InferenceException.Unprocessable(Threshold, $"{Threshold} is {threshold}; it goes from 0 to 1.");
         }
 
         if (request.Aggregate is not { } aggregate)
@@ -204,21 +223,21 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
 
         if (aggregate is { Method: AggregateMethod.Flow, Token: null })
         {
-            throw InferenceException.Unprocessable("aggregate.token", "aggregate.token is missing: flow is computed for one token. Give its position.");
+            throw InferenceException.Unprocessable(AggregateToken, $"{AggregateToken} is missing: {AggregateMethod.Flow} is computed for one token. Give its position.");
         }
 
         if (aggregate.Token is not null && request.QueryRange is not null)
         {
-            throw InferenceException.Unprocessable("query_range", "query_range and aggregate.token exclude each other: the token is the only query. Leave query_range out.");
+            throw InferenceException.Unprocessable(QueryRange, $"{QueryRange} and {AggregateToken} exclude each other: the token is the only query. Leave {QueryRange} out.");
         }
 
         if (aggregate.Token is not null && request.Merge == AttentionUnit.Word)
         {
-            throw InferenceException.Unprocessable("merge", "merge word and aggregate.token exclude each other, since aggregate.token is the position of a token. Use merge token.");
+            throw InferenceException.Unprocessable(Merge, $"{Merge} {AttentionUnit.Word} and {AggregateToken} exclude each other, since {AggregateToken} is the position of a token. Use {Merge} {AttentionUnit.Token}.");
         }
     }
 
-    private static int[] Chosen(string field, IReadOnlyList<int>? asked, int[] all)
+    private static int[] Chosen(Argument argument, IReadOnlyList<int>? asked, int[] all)
     {
         if (asked is null)
         {
@@ -227,27 +246,24 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
 
         if (asked.Count == 0)
         {
-            throw InferenceException.Unprocessable(field, $"{field} is empty: name at least 1, or leave it out for all {all.Length}.");
+            throw InferenceException.Unprocessable(argument, $"{argument} is empty: name at least 1, or leave it out for all {all.Length}.");
         }
 
         for (var i = 0; i < asked.Count; i++)
         {
             if (!all.Contains(asked[i]))
             {
-                throw InferenceException.Unprocessable($"{field}[{i}]", $"{field}[{i}] is {asked[i]}; the model has {field} {all[0]} to {all[^1]}.");
+                throw InferenceException.Unprocessable(argument[i], $"{argument[i]} is {asked[i]}; the model has {argument} {all[0]} to {all[^1]}.");
             }
 
             if (asked.Take(i).Contains(asked[i]))
             {
-                throw InferenceException.Unprocessable($"{field}[{i}]", $"{field}[{i}] repeats {asked[i]}: name each one once.");
+                throw InferenceException.Unprocessable(argument[i], $"{argument[i]} repeats {asked[i]}: name each one once.");
             }
         }
 
         return [.. asked];
     }
 
-    private static InferenceException TooLarge(string message) => new(ErrorCode.TooLarge, message);
-
-    private static string Wire<T>(T value)
-        where T : struct, Enum => value.ToString().ToLowerInvariant();
+    private static InferenceException TooLarge(ErrorText text) => new(ErrorCode.TooLarge, text);
 }

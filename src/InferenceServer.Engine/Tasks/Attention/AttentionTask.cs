@@ -10,10 +10,11 @@ namespace InferenceServer.Engine.Tasks.Attention;
 /// 4. The size of the answer is estimated, and refused before the model runs. 5. The row reader copies the wanted blocks alone, putting heads and layers together on
 /// the way. 6. Rollout or flow; words; renormalize, top_k, threshold. 7. The format.
 /// </remarks>
-public sealed class AttentionTask : ITask
+public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
 {
-    /// <inheritdoc/>
-    public string Name => "attention";
+    private static readonly Argument Text = Argument.Of(nameof(AttentionRequest.Text));
+    private static readonly Argument InputIds = Argument.Of(nameof(AttentionRequest.InputIds));
+    private static readonly Argument TextPair = Argument.Of(nameof(AttentionRequest.TextPair));
 
     /// <inheritdoc/>
     public bool Supports(Model model) => model.Graph.Attention.Count > 0;
@@ -64,17 +65,17 @@ public sealed class AttentionTask : ITask
     {
         if (request.Text is null == request.InputIds is null)
         {
-            throw InferenceException.Unprocessable("text", request.Text is null ? "text is missing: send text or input_ids." : "text and input_ids exclude each other: send one of them.");
+            throw InferenceException.Unprocessable(Text, request.Text is null ? (ErrorText)$"{Text} is missing: send {Text} or {InputIds}." : $"{Text} and {InputIds} exclude each other: send one of them.");
         }
 
         if (request.InputIds is { } ids)
         {
             return request.TextPair is null
-                ? TextInput.OfIds(ids) with { Field = "input_ids" }
-                : throw InferenceException.Unprocessable("text_pair", "text_pair goes with text, and input_ids already is the whole sequence: leave text_pair out, or send text.");
+                ? TextInput.OfIds(ids) with { Argument = InputIds }
+                : throw InferenceException.Unprocessable(TextPair, $"{TextPair} goes with {Text}, and {InputIds} already is the whole sequence: leave {TextPair} out, or send {Text}.");
         }
 
-        return TextInput.Of(request.Text!, request.TextPair) with { Field = "text", PairField = "text_pair" };
+        return TextInput.Of(request.Text!, request.TextPair) with { Argument = Text, PairArgument = TextPair };
     }
 
     /// <summary>Renormalize, top_k and threshold, row by row, in place.</summary>

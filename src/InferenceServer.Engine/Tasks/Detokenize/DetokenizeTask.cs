@@ -4,10 +4,9 @@ using InferenceServer.Engine.Diagnostics;
 namespace InferenceServer.Engine.Tasks.Detokenize;
 
 /// <summary>Token ids to texts, as the tokenizer's decoder makes them.</summary>
-public sealed class DetokenizeTask : ITask
+public sealed class DetokenizeTask : ITask<DetokenizeRequest, DetokenizeResult>
 {
-    /// <inheritdoc/>
-    public string Name => "detokenize";
+    private static readonly Argument Ids = Argument.Of(nameof(DetokenizeRequest.Ids));
 
     /// <inheritdoc/>
     public bool Supports(Model model) => true;
@@ -18,7 +17,7 @@ public sealed class DetokenizeTask : ITask
     {
         if (request.Ids.Count == 0)
         {
-            throw InferenceException.Unprocessable("ids", "ids is empty: at least 1 list of token ids is needed.");
+            throw InferenceException.Unprocessable(Ids, $"{Ids} is empty: at least 1 list of token ids is needed.");
         }
 
         // Some models have more rows in their embedding matrix than their tokenizer has tokens; such ids decode to nothing.
@@ -32,7 +31,7 @@ public sealed class DetokenizeTask : ITask
             {
                 if (ids[j] < 0 || (ids[j] >= vocabulary && model.Tokenizer.IdToToken(ids[j]) is null))
                 {
-                    throw InferenceException.Unprocessable($"ids[{i}][{j}]", $"ids[{i}][{j}] is {ids[j]}; token ids of this model go from 0 to {vocabulary - 1}.");
+                    throw InferenceException.Unprocessable(Ids[i][j], $"{Ids[i][j]} is {ids[j]}; token ids of this model go from 0 to {vocabulary - 1}.");
                 }
             }
 

@@ -8,6 +8,13 @@ namespace InferenceServer.Engine.Tasks.Embeddings;
 /// <summary>An input ready for the queue: the prompt in front, cleaned as sentence-transformers cleans it, in one window or several.</summary>
 internal sealed class EmbeddingInput
 {
+    private static readonly Argument PromptName = Argument.Of(nameof(EmbeddingsRequest.PromptName));
+    private static readonly Argument Truncate = Argument.Of(nameof(EmbeddingsRequest.Truncate));
+    private static readonly Argument Split = Argument.Of(nameof(EmbeddingsRequest.Split));
+
+    /// <summary>What helps against an input that is too long, beside shortening it.</summary>
+    public static readonly ErrorText Remedy = $"set {Truncate} or {Split} to true";
+
     private readonly string? text;
     private readonly string? pair;
     private readonly int textShift; // UTF-16 units that were put before the text, less those that were cut off
@@ -53,9 +60,9 @@ internal sealed class EmbeddingInput
 
         if (prompts is null || !prompts.TryGetValue(name, out var prompt))
         {
-            throw InferenceException.Unprocessable("prompt_name", prompts is { Count: > 0 }
-                ? $"prompt_name is '{name}', and the model {model.Manifest.Id} has the prompts {string.Join(", ", prompts.Keys)}. Use one of those, or leave prompt_name out."
-                : $"prompt_name is '{name}', and the model {model.Manifest.Id} has no prompts. Leave prompt_name out.");
+            throw InferenceException.Unprocessable(PromptName, prompts is { Count: > 0 }
+                ? (ErrorText)$"{PromptName} is '{name}', and the model {model.Manifest.Id} has the prompts {string.Join(", ", prompts.Keys)}. Use one of those, or leave {PromptName} out."
+                : $"{PromptName} is '{name}', and the model {model.Manifest.Id} has no prompts. Leave {PromptName} out.");
         }
 
         return prompt;
@@ -74,34 +81,28 @@ internal sealed class EmbeddingInput
     }
 
     /// <summary>Checks, cleans and tokenises an input.</summary>
-    public static EmbeddingInput Prepare(Model model, EmbeddingsRequest request, TextInput input, string prompt, int skip, RequestContext context, string? remedy = "set truncate or split to true")
+    public static EmbeddingInput Prepare(Model model, EmbeddingsRequest request, TextInput input, string prompt, int skip, RequestContext context, ErrorText? remedy)
     {
         if (remedy is not null && (input.Pair is not null || request.Level == EmbeddingLevel.Token))
         {
-            remedy = "set truncate to true"; // neither can be split
+            remedy = $"set {Truncate} to true"; // neither can be split
         }
-
 
         var direction = request.TruncationDirection ?? model.Tokenizer.TruncationSide;
         if (input.Ids is { } ids)
         {
             return request.PromptName is null
                 ? PrepareIds(model, request, input, ids, direction, remedy, context)
-                : throw InferenceException.Unprocessable("prompt_name", $"prompt_name goes with texts and {input.Field} is token ids: leave prompt_name out, or send the text.");
-        }
-
-        if (input.Text!.Length == 0)
-        {
-            input.Prepare(model, context); // refuses it
+                : throw InferenceException.Unprocessable(PromptName, $"{PromptName} goes with texts and {input.Argument} is token ids: leave {PromptName} out, or send the text.");
         }
 
         var cleaned = Clean(model, prompt + input.Text, out var cut);
         var pairCut = 0;
         var cleanedPair = input.Pair is null ? null : Clean(model, input.Pair, out pairCut);
-        var source = TextInput.Of(cleaned, cleanedPair) with { Field = input.Field, PairField = input.PairField, AddSpecialTokens = input.AddSpecialTokens };
+        var source = TextInput.Of(cleaned, cleanedPair) with { Argument = input.Argument, PairArgument = input.PairArgument, AddSpecialTokens = input.AddSpecialTokens };
         if (request.Split && input.Pair is not null)
         {
-            throw InferenceException.Unprocessable("split", $"split is for single texts and {input.PairField} is a pair: set truncate to true instead, or leave split out.");
+            throw InferenceException.Unprocessable(Split, $"{Split} is for single texts and {input.PairArgument} is a pair: set {Truncate} to true instead, or leave {Split} out.");
         }
 
         var room = model.MaxTokens - model.Tokenizer.SpecialTokensToAdd(input.Pair is not null);
@@ -144,7 +145,7 @@ internal sealed class EmbeddingInput
     private static (int Start, int End) Shifted((int Start, int End) span, int shift, int length, TextOffsets offsets) =>
         offsets.ToCodePoints((Math.Clamp(span.Start - shift, 0, length), Math.Clamp(span.End - shift, 0, length)));
 
-    private static EmbeddingInput PrepareIds(Model model, EmbeddingsRequest request, TextInput input, int[] ids, Side direction, string? remedy, RequestContext context)
+    private static EmbeddingInput PrepareIds(Model model, EmbeddingsRequest request, TextInput input, int[] ids, Side direction, ErrorText? remedy, RequestContext context)
     {
         if (!request.Split || ids.Length <= model.MaxTokens)
         {
@@ -158,7 +159,7 @@ internal sealed class EmbeddingInput
         for (var start = 0; ; start += step)
         {
             var end = Math.Min(start + model.MaxTokens, ids.Length);
-            var part = (TextInput.OfIds(ids[start..end]) with { Field = input.Field, PairField = input.PairField }).Prepare(model, context);
+            var part = (TextInput.OfIds(ids[start..end]) with { Argument = input.Argument, PairArgument = input.PairArgument }).Prepare(model, context);
             first ??= part.Encoding;
             windows.Add(WindowOf(part.Encoding, 0));
             if (end == ids.Length)

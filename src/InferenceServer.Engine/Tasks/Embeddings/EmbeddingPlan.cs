@@ -22,6 +22,8 @@ internal sealed record EmbeddingPlan(
     bool Normalize,
     int? Size)
 {
+    private static readonly Argument PoolingOf = Argument.Of(nameof(EmbeddingsRequest.Pooling));
+
     /// <summary>
     /// The output that holds a vector for each token <c>[batch, S, D]</c>: <c>last_hidden_state</c>, <c>token_embeddings</c>, or the only output of rank 3 whose last
     /// dimension is the hidden size. Null when there is none.
@@ -67,15 +69,15 @@ internal sealed record EmbeddingPlan(
     {
         var modes = pooling is null
             ? null
-            : Pooling.Parse(pooling) ?? throw new InferenceException(ErrorCode.Malformed, $"pooling is '{pooling}'; known are {Pooling.Known}, and several joined by +. Use one of them or leave it out.", "pooling");
+            : Pooling.Parse(pooling) ?? throw new InferenceException(ErrorCode.Malformed, $"{PoolingOf} is '{pooling}'; known are {Pooling.Known}, and several joined by +. Use one of them or leave it out.", PoolingOf);
         var states = model.Capabilities.TokenStates;
         var pipeline = model.Manifest.Sentence;
         var ownVector = model.Graph.Output("sentence_embedding");
         if (states is null || (modes is null && pipeline is null && ownVector is not null))
         {
-            var vector = model.Capabilities.SentenceVector ?? throw InferenceException.Unprocessable("model", $"The model {model.Manifest.Id} gives no hidden states: its outputs are {string.Join(", ", model.Graph.Outputs.Select(output => output.Name))}.");
+            var vector = model.Capabilities.SentenceVector ?? throw new InferenceException(ErrorCode.Unprocessable, $"The model {model.Manifest.Id} gives no hidden states: its outputs are {string.Join(", ", model.Graph.Outputs.Select(output => output.Name))}.");
             return modes is not null
-                ? throw InferenceException.Unprocessable("pooling", $"The model's graph gives a vector for the whole input ({vector.Name}) and none for its tokens, so pooling cannot be chosen. Leave it out.")
+                ? throw InferenceException.Unprocessable(PoolingOf, $"The model's graph gives a vector for the whole input ({vector.Name}) and none for its tokens, so pooling cannot be chosen. Leave it out.")
                 : new EmbeddingPlan(vector.Name, PerToken: false, [], $"graph output {vector.Name}", [], IncludePrompt: true, normalize ?? false, vector.FixedSize(1) ?? model.Manifest.Config.HiddenSize);
         }
 

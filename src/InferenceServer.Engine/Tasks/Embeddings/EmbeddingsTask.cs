@@ -15,12 +15,16 @@ namespace InferenceServer.Engine.Tasks.Embeddings;
 /// 1. The plan: which output, which pooling, which modules (<see cref="EmbeddingPlan"/>). 2. Every input is checked and tokenised before any is run. 3. Each goes
 /// through the queue; its row is pooled straight from the native buffer. 4. Modules, mean of windows, dimensions, normalisation. 5. The numbers that were asked for.
 /// </remarks>
-public sealed class EmbeddingsTask : ITask
+public sealed class EmbeddingsTask : ITask<EmbeddingsRequest, EmbeddingsResult>
 {
-    private const int BytesPerNumber = 12; // in JSON, on average
+    private static readonly Argument Truncate = Argument.Of(nameof(EmbeddingsRequest.Truncate));
+    private static readonly Argument TruncationDirection = Argument.Of(nameof(EmbeddingsRequest.TruncationDirection));
+    private static readonly Argument Split = Argument.Of(nameof(EmbeddingsRequest.Split));
+    private static readonly Argument Dimensions = Argument.Of(nameof(EmbeddingsRequest.Dimensions));
+    private static readonly Argument Level = Argument.Of(nameof(EmbeddingsRequest.Level));
+    private static readonly Argument PoolingOf = Argument.Of(nameof(EmbeddingsRequest.Pooling));
 
-    /// <inheritdoc/>
-    public string Name => "embeddings";
+    private const int BytesPerNumber = 12; // in JSON, on average
 
     /// <inheritdoc/>
     public bool Supports(Model model) => EmbeddingPlan.IsPossible(model);
@@ -30,10 +34,10 @@ public sealed class EmbeddingsTask : ITask
 
     /// <summary>Makes the vectors, in the order of the inputs.</summary>
     /// <exception cref="InferenceException">An option or an input cannot be served, or the queue refused.</exception>
-    public Task<EmbeddingsResult> RunAsync(Model model, EmbeddingsRequest request, RequestContext context) => RunAsync(model, request, context, "set truncate or split to true");
+    public Task<EmbeddingsResult> RunAsync(Model model, EmbeddingsRequest request, RequestContext context) => RunAsync(model, request, context, EmbeddingInput.Remedy);
 
     /// <summary>Makes the vectors for another task, whose clients have another <paramref name="remedy"/> for texts that are too long, or none.</summary>
-    internal static async Task<EmbeddingsResult> RunAsync(Model model, EmbeddingsRequest request, RequestContext context, string? remedy)
+    internal static async Task<EmbeddingsResult> RunAsync(Model model, EmbeddingsRequest request, RequestContext context, ErrorText? remedy)
     {
         Validate(model, request);
         if (request.Level == EmbeddingLevel.Token)
@@ -45,7 +49,7 @@ public sealed class EmbeddingsTask : ITask
         CheckDimensions(request.Dimensions, plan.Size);
         var prompt = EmbeddingInput.PromptOf(model, request);
         var skip = plan.IncludePrompt ? 0 : EmbeddingInput.PromptTokens(model, prompt);
-        var inputs = request.Inputs.Select(input => EmbeddingInput.Prepare(model, request, input, prompt, skip, context, remedy)).ToArray();
+        var inputs = TextInput.PrepareEach(request.Inputs, context, input => EmbeddingInput.Prepare(model, request, input, prompt, skip, context, remedy));
         var vectors = await VectorsOf(model, plan, inputs, request.Dimensions, context);
 
         var items = new EmbeddingItem[inputs.Length];
@@ -125,23 +129,26 @@ public sealed class EmbeddingsTask : ITask
 
         return TensorPrimitives.IsFiniteAll<float>(vector)
             ? vector
-            : throw new InferenceException(ErrorCode.Internal, "The model gave a vector with infinite or undefined numbers for an input; the file may be damaged or its precision too low for this input.");
+            : throw new InferenceException(ErrorCode.Internal, $"The model gave a vector with infinite or undefined numbers for an input; the file may be damaged or its precision too low for this input.");
     }
 
     private static async Task<EmbeddingsResult> TokenVectors(Model model, EmbeddingsRequest request, RequestContext context)
     {
         var states = model.Capabilities.TokenStates
-            ?? throw InferenceException.Unprocessable("level", "The model's graph gives no vectors for tokens; ask for level sequence.");
+            ?? throw InferenceException.Unprocessable(Level, $"The model's graph gives no vectors for tokens; ask for {Level} {EmbeddingLevel.Sequence}.");
         var declared = states.FixedSize(2) ?? model.Manifest.Config.HiddenSize;
         CheckDimensions(request.Dimensions, declared);
         var prompt = EmbeddingInput.PromptOf(model, request);
-        var inputs = request.Inputs.Select(input => EmbeddingInput.Prepare(model, request, input, prompt, 0, context)).ToArray();
+        var inputs = TextInput.PrepareEach(request.Inputs, context, input => EmbeddingInput.Prepare(model, request, input, prompt, 0, context, EmbeddingInput.Remedy));
         var bytes = inputs.Sum(input => (long)input.TokenCount) * (request.Dimensions ?? declared ?? 1) * BytesPerNumber;
         if (bytes > request.MaxAnswerBytes)
         {
             throw new InferenceException(
                 ErrorCode.TooLarge,
-                $"The answer would have about {bytes} bytes; the limit is {request.MaxAnswerBytes} (setting Limits:MaxAnswerBytes). Send fewer or shorter inputs, or lower dimensions.");
+                $"The answer would have about {bytes} bytes; the limit is {request.MaxAnswerBytes}. Send fewer or shorter inputs, or lower {Dimensions}.")
+            {
+                Limit = nameof(request.MaxAnswerBytes),
+            };
         }
 
         var normalize = request.Normalize ?? false;
@@ -188,29 +195,25 @@ public sealed class EmbeddingsTask : ITask
 
     private static void Validate(Model model, EmbeddingsRequest request)
     {
-        if (request.Inputs.Count == 0)
-        {
-            throw InferenceException.Unprocessable("inputs", "inputs is empty: at least 1 input is needed.");
-        }
-
+        TextInput.RequireAll(request.Inputs, pairs: true, ids: true);
         if (request is { Truncate: true, Split: true })
         {
-            throw InferenceException.Unprocessable("split", "truncate and split exclude each other: set one of them to false.");
+            throw InferenceException.Unprocessable(Split, $"{Truncate} and {Split} exclude each other: set one of them to false.");
         }
 
         if (request is { TruncationDirection: not null, Truncate: false })
         {
-            throw InferenceException.Unprocessable("truncation_direction", "truncation_direction is for truncation: set truncate to true or leave truncation_direction out.");
+            throw InferenceException.Unprocessable(TruncationDirection, $"{TruncationDirection} is for truncation: set {Truncate} to true or leave {TruncationDirection} out.");
         }
 
         if (request.Level == EmbeddingLevel.Token && request.Pooling is not null)
         {
-            throw InferenceException.Unprocessable("pooling", "pooling is for level sequence: leave it out, or ask for level sequence.");
+            throw InferenceException.Unprocessable(PoolingOf, $"{PoolingOf} is for {Level} {EmbeddingLevel.Sequence}: leave it out, or ask for {Level} {EmbeddingLevel.Sequence}.");
         }
 
         if (request is { Level: EmbeddingLevel.Token, Split: true })
         {
-            throw InferenceException.Unprocessable("split", "split is for level sequence: leave it out, or ask for level sequence.");
+            throw InferenceException.Unprocessable(Split, $"{Split} is for {Level} {EmbeddingLevel.Sequence}: leave it out, or ask for {Level} {EmbeddingLevel.Sequence}.");
         }
     }
 
@@ -218,7 +221,7 @@ public sealed class EmbeddingsTask : ITask
     {
         if (dimensions is { } asked && (asked < 1 || asked > (size ?? int.MaxValue)))
         {
-            throw InferenceException.Unprocessable("dimensions", $"dimensions is {asked}; it goes from 1 to {size?.ToString(CultureInfo.InvariantCulture) ?? "the model's own number"}. Send such a value, or leave it out.");
+            throw InferenceException.Unprocessable(Dimensions, $"{Dimensions} is {asked}; it goes from 1 to {size?.ToString(CultureInfo.InvariantCulture) ?? "the model's own number"}. Send such a value, or leave it out.");
         }
     }
 }

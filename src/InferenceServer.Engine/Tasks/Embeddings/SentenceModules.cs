@@ -33,8 +33,8 @@ internal static class SentenceModules
         if (vector.Length != dense.InFeatures)
         {
             throw InferenceException.Unprocessable(
-                "pooling",
-                $"The pooled vector has {vector.Length} dimensions and the model's Dense module takes {dense.InFeatures}: leave pooling out, or ask for one that gives {dense.InFeatures} dimensions.");
+                Argument.Of(nameof(EmbeddingsRequest.Pooling)),
+                $"The pooled vector has {vector.Length} dimensions and the model's Dense module takes {dense.InFeatures}: choose no pooling, or ask for one that gives {dense.InFeatures} dimensions.");
         }
 
         var result = new float[dense.OutFeatures];
@@ -67,8 +67,8 @@ internal static class SentenceModules
             "GELU" => static v => (float)(0.5 * v * (1 + Erf(v / Math.Sqrt(2)))),
             "SiLU" => static v => v / (1 + MathF.Exp(-v)),
             "Sigmoid" => static v => 1 / (1 + MathF.Exp(-v)),
-            _ => throw InferenceException.Unprocessable(
-                "model",
+            _ => throw new InferenceException(
+                ErrorCode.Unprocessable,
                 $"The model's Dense module has the activation {activation}, which is not supported. Supported: Identity, Tanh, ReLU, GELU, SiLU, Sigmoid."),
         };
         for (var i = 0; i < x.Length; i++)

@@ -9,30 +9,26 @@ namespace InferenceServer.Engine.Tasks.FillMask;
 /// What stands behind each mask, by a masked language model. Scores are probabilities among the whole vocabulary, with targets
 /// too, as in the fill-mask pipeline of transformers 4.57.
 /// </summary>
-public sealed class FillMaskTask : IPredictionTask
+public sealed class FillMaskTask : PredictionTask<FillMaskRequest, FillMaskResult>
 {
-    /// <inheritdoc/>
-    public string Name => "fill-mask";
+    private static readonly Argument TopK = Argument.Of(nameof(FillMaskRequest.TopK));
+    private static readonly Argument Targets = Argument.Of(nameof(FillMaskRequest.Targets));
 
     /// <inheritdoc/>
-    public Type RequestType => typeof(FillMaskRequest);
+    public override bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.MaskedLanguageModel };
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.MaskedLanguageModel };
-
-    /// <inheritdoc/>
-    public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
+    public override async Task<IReadOnlyList<FillMaskResult>> RunAsync(Model model, FillMaskRequest request, RequestContext context)
     {
-        var parameters = (FillMaskRequest)request;
-        Parameter.AtLeast("parameters.top_k", parameters.TopK, 1);
-        var targets = parameters.Targets is { } words ? TargetIds(model, words) : null;
-        var inputs = TextInput.PrepareAll(model, request.Inputs, context, Name, pairs: true);
+        Parameter.AtLeast(TopK, request.TopK, 1);
+        var targets = request.Targets is { } words ? TargetIds(model, words) : null;
+        var inputs = TextInput.PrepareAll(model, request.Inputs, context, pairs: true);
         var masks = Array.ConvertAll(inputs, input => MaskPositions(model, input));
-        Parameter.Listed("parameters.top_k", parameters.TopK, masks.Sum(m => (long)m.Length), targets?.Length ?? model.Tokenizer.VocabularySize);
+        Parameter.Listed(TopK, request.TopK, masks.Sum(m => (long)m.Length), targets?.Length ?? model.Tokenizer.VocabularySize);
 
         var output = model.Capabilities.Head!.Output;
         var rows = await model.Executor.RunAsync(
-            Array.ConvertAll(inputs, input => input.Graph), [output], (i, row) => Read(row[output], masks[i], targets, parameters.TopK), context).ConfigureAwait(false);
+            Array.ConvertAll(inputs, input => input.Graph), [output], (i, row) => Read(row[output], masks[i], targets, request.TopK), context).ConfigureAwait(false);
         return [.. rows.Select((row, i) => Finish(model, inputs[i], masks[i], row))];
     }
 
@@ -98,8 +94,8 @@ public sealed class FillMaskTask : IPredictionTask
         return positions.Length > 0
             ? positions
             : throw InferenceException.Unprocessable(
-                input.Source.Field,
-                $"{input.Source.Field} has no {mask.Text}: at least 1 mask is needed. Write {mask.Text} where a word is missing{(input.Source.Ids is null ? "" : $" (id {mask.Id})")}.");
+                input.Source.Argument,
+                $"{input.Source.Argument} has no {mask.Text}: at least 1 mask is needed. Write {mask.Text} where a word is missing{(input.Source.Ids is null ? "" : $" (id {mask.Id})")}.");
     }
 
     /// <summary>A target is a token of the vocabulary as it stands, or a word that the tokenizer turns into exactly one.</summary>
@@ -107,7 +103,7 @@ public sealed class FillMaskTask : IPredictionTask
     {
         if (words.Count == 0)
         {
-            throw InferenceException.Unprocessable("parameters.targets", "parameters.targets is empty: at least 1 word is needed. Send words, or leave it out for the whole vocabulary.");
+            throw InferenceException.Unprocessable(Targets, $"{Targets} is empty: at least 1 word is needed. Send words, or leave it out for the whole vocabulary.");
         }
 
         var unknown = model.Tokenizer.Named.Unk?.Id;
@@ -116,7 +112,7 @@ public sealed class FillMaskTask : IPredictionTask
         {
             if (string.IsNullOrEmpty(words[i]))
             {
-                throw InferenceException.Unprocessable($"parameters.targets[{i}]", $"parameters.targets[{i}] is empty: a word of at least 1 character is needed. Leave it out.");
+                throw InferenceException.Unprocessable(Targets[i], $"{Targets[i]} is empty: a word of at least 1 character is needed. Leave it out.");
             }
 
             var id = model.Tokenizer.TokenToId(words[i]);
@@ -125,7 +121,7 @@ public sealed class FillMaskTask : IPredictionTask
                 var encoding = model.Tokenizer.Encode(words[i], addSpecialTokens: false);
                 id = encoding.Length == 1 && encoding.Ids[0] != unknown
                     ? encoding.Ids[0]
-                    : throw InferenceException.Unprocessable($"parameters.targets[{i}]", Unknown(i, words[i], encoding));
+                    : throw InferenceException.Unprocessable(Targets[i], Unknown(i, words[i], encoding));
             }
 
             ids.Add(id.Value);
@@ -134,11 +130,11 @@ public sealed class FillMaskTask : IPredictionTask
         return [.. ids.Distinct()];
     }
 
-    private static string Unknown(int index, string word, TokenEncoding encoding)
+    private static ErrorText Unknown(int index, string word, TokenEncoding encoding)
     {
         const int shown = 10;
         var tokens = string.Join(" ", encoding.Tokens.Take(shown)) + (encoding.Length > shown ? " ..." : "");
         var name = word.Length > 50 ? word[..50] + "..." : word;
-        return $"parameters.targets[{index}] is '{name}', which is not one token of the model's vocabulary ({(tokens.Length == 0 ? "it has no token" : $"it becomes {tokens}")}). Send a word that is a single token, or leave it out.";
+        return $"{Targets[index]} is '{name}', which is not one token of the model's vocabulary ({(tokens.Length == 0 ? "it has no token" : $"it becomes {tokens}")}). Send a word that is a single token, or leave it out.";
     }
 }

@@ -1,31 +1,27 @@
 using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Execution;
 
 namespace InferenceServer.Engine.Tasks.NextToken;
 
 /// <summary>The token after a text, by a causal language model: the logits of the last position.</summary>
-public sealed class NextTokenTask : IPredictionTask
+public sealed class NextTokenTask : PredictionTask<NextTokenRequest, NextTokenResult>
 {
-    /// <inheritdoc/>
-    public string Name => "next-token";
+    private static readonly Argument TopK = Argument.Of(nameof(NextTokenRequest.TopK));
 
     /// <inheritdoc/>
-    public Type RequestType => typeof(NextTokenRequest);
+    public override bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.CausalLanguageModel };
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.CausalLanguageModel };
-
-    /// <inheritdoc/>
-    public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
+    public override async Task<IReadOnlyList<NextTokenResult>> RunAsync(Model model, NextTokenRequest request, RequestContext context)
     {
-        var parameters = (NextTokenRequest)request;
-        Parameter.AtLeast("parameters.top_k", parameters.TopK, 1);
-        var inputs = TextInput.PrepareAll(model, request.Inputs, context, Name, pairs: false);
-        Parameter.Listed("parameters.top_k", parameters.TopK, inputs.Length, model.Tokenizer.VocabularySize);
+        Parameter.AtLeast(TopK, request.TopK, 1);
+        var inputs = TextInput.PrepareAll(model, request.Inputs, context, pairs: false);
+        Parameter.Listed(TopK, request.TopK, inputs.Length, model.Tokenizer.VocabularySize);
 
         var output = model.Capabilities.Head!.Output;
         var rows = await model.Executor.RunAsync(
-            Array.ConvertAll(inputs, input => input.Graph), [output], (_, row) => Read(row[output], row.Length, parameters.TopK), context).ConfigureAwait(false);
+            Array.ConvertAll(inputs, input => input.Graph), [output], (_, row) => Read(row[output], row.Length, request.TopK), context).ConfigureAwait(false);
         return Array.ConvertAll(rows, row => new NextTokenResult([.. row.Select(best => new NextTokenCandidate(
             best.Id,
             model.Tokenizer.IdToToken(best.Id) ?? "",

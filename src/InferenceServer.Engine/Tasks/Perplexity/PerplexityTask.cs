@@ -6,26 +6,20 @@ using InferenceServer.Engine.Tokenization;
 namespace InferenceServer.Engine.Tasks.Perplexity;
 
 /// <summary>The probability that a causal language model gives to each token of a text after the tokens before it.</summary>
-public sealed class PerplexityTask : IPredictionTask
+public sealed class PerplexityTask : PredictionTask<PerplexityRequest, PerplexityResult>
 {
     /// <inheritdoc/>
-    public string Name => "perplexity";
+    public override bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.CausalLanguageModel };
 
     /// <inheritdoc/>
-    public Type RequestType => typeof(PerplexityRequest);
-
-    /// <inheritdoc/>
-    public bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.CausalLanguageModel };
-
-    /// <inheritdoc/>
-    public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
+    public override async Task<IReadOnlyList<PerplexityResult>> RunAsync(Model model, PerplexityRequest request, RequestContext context)
     {
-        var inputs = TextInput.PrepareAll(model, request.Inputs, context, Name, pairs: false);
+        var inputs = TextInput.PrepareAll(model, request.Inputs, context, pairs: false);
         foreach (var input in inputs)
         {
             if (input.Length < 2)
             {
-                throw InferenceException.Unprocessable(input.Source.Field, $"{input.Source.Field} has 1 token; perplexity needs at least 2, since nothing predicts the first. Send a longer text.");
+                throw InferenceException.Unprocessable(input.Source.Argument, $"{input.Source.Argument} has 1 token; perplexity needs at least 2, since nothing predicts the first. Send a longer text.");
             }
         }
 
@@ -40,7 +34,7 @@ public sealed class PerplexityTask : IPredictionTask
     {
         if (logits.Shape.Length == 1 || logits.Shape[0] < ids.Length)
         {
-            throw InferenceException.Unprocessable("task", "The task perplexity needs the logits of every position, and this model's graph gives the last one alone. Use next-token, or another export of the model.");
+            throw new InferenceException(ErrorCode.Unprocessable, $"Perplexity needs the logits of every position, and this model's graph gives the last one alone. Predict the next token instead, or use another export of the model.");
         }
 
         var logprobs = new double[ids.Length - 1];

@@ -14,43 +14,38 @@ namespace InferenceServer.Engine.Tasks.QuestionAnswering;
 /// whole words, and equal answers (letter case aside) are added up. 5. The empty answer, if it may win, has the probability that
 /// the least sure window gives to [CLS].
 /// </remarks>
-public sealed class QuestionAnsweringTask : IPredictionTask
+public sealed class QuestionAnsweringTask : PredictionTask<QuestionAnsweringRequest, QuestionAnsweringResult>
 {
     private const int DefaultWindow = 384;
     private const int DefaultStride = 128;
 
-    /// <inheritdoc/>
-    public string Name => "question-answering";
+    private static readonly Argument TopK = Argument.Of(nameof(QuestionAnsweringRequest.TopK));
+    private static readonly Argument MaxLength = Argument.Of(nameof(QuestionAnsweringRequest.MaxLength));
+    private static readonly Argument DocStride = Argument.Of(nameof(QuestionAnsweringRequest.DocStride));
+    private static readonly Argument MaxAnswerTokens = Argument.Of(nameof(QuestionAnsweringRequest.MaxAnswerTokens));
 
     /// <inheritdoc/>
-    public Type RequestType => typeof(QuestionAnsweringRequest);
+    public override bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.QuestionAnswering };
 
     /// <inheritdoc/>
-    public bool TakesQuestions => true;
-
-    /// <inheritdoc/>
-    public bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.QuestionAnswering };
-
-    /// <inheritdoc/>
-    public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
+    public override async Task<IReadOnlyList<QuestionAnsweringResult>> RunAsync(Model model, QuestionAnsweringRequest request, RequestContext context)
     {
-        var parameters = (QuestionAnsweringRequest)request;
-        Parameter.AtLeast("parameters.top_k", parameters.TopK, 1);
-        Parameter.AtLeast("parameters.max_answer_tokens", parameters.MaxAnswerTokens, 1);
-        Parameter.Listed("parameters.top_k", parameters.TopK, request.Inputs.Count, int.MaxValue);
-        TextInput.RequireAll(request.Inputs, Name, pairs: true, ids: false);
-        var windows = request.Inputs.Select(input => Windows(model, input, parameters, context)).ToList();
+        Parameter.AtLeast(TopK, request.TopK, 1);
+        Parameter.AtLeast(MaxAnswerTokens, request.MaxAnswerTokens, 1);
+        Parameter.Listed(TopK, request.TopK, request.Inputs.Count, int.MaxValue);
+        TextInput.RequireAll(request.Inputs, pairs: true, ids: false);
+        var windows = TextInput.PrepareEach(request.Inputs, context, input => Windows(model, input, request, context));
         var head = model.Capabilities.Head!;
         var rows = await model.Executor.RunAsync(
             [.. windows.SelectMany(own => own.Select(window => new GraphInput(window.Ids, window.TypeIds)))],
             [head.Output, head.EndOutput!],
             (_, row) => (Starts: row[head.Output].Data[..row.Length].ToArray(), Ends: row[head.EndOutput!].Data[..row.Length].ToArray()),
             context).ConfigureAwait(false);
-        var results = new PredictionResult[windows.Count];
+        var results = new QuestionAnsweringResult[request.Inputs.Count];
         var next = 0;
         for (var i = 0; i < results.Length; i++)
         {
-            results[i] = Answer(model, request.Inputs[i].Pair!, windows[i], rows.AsSpan(next, windows[i].Count), parameters);
+            results[i] = Answer(model, request.Inputs[i].Pair!, windows[i], rows.AsSpan(next, windows[i].Count), request);
             next += windows[i].Count;
         }
 
@@ -129,36 +124,29 @@ public sealed class QuestionAnsweringTask : IPredictionTask
     {
         if (string.IsNullOrEmpty(input.Pair))
         {
-            throw InferenceException.Unprocessable(input.PairField, $"{input.PairField} is empty: a context of at least 1 character is needed. Send the text that may hold the answer.");
+            throw InferenceException.Unprocessable(input.PairArgument, $"{input.PairArgument} is empty: a context of at least 1 character is needed. Send the text that may hold the answer.");
         }
 
-        if (string.IsNullOrEmpty(input.Text))
-        {
-            throw InferenceException.Unprocessable(input.Field, $"{input.Field} is empty: a question of at least 1 character is needed.");
-        }
-
-        const string lengthField = "parameters.max_length";
         var length = parameters.MaxLength ?? Math.Min(model.MaxTokens, DefaultWindow);
         if (length < 1 || length > model.MaxTokens)
         {
-            throw InferenceException.Unprocessable(lengthField, $"{lengthField} is {length}; a window of this model has from 1 to {model.MaxTokens} tokens. Send such a value, or leave it out.");
+            throw InferenceException.Unprocessable(MaxLength, $"{MaxLength} is {length}; a window of this model has from 1 to {model.MaxTokens} tokens. Send such a value, or leave it out.");
         }
 
-        const string strideField = "parameters.doc_stride";
         var stride = parameters.DocStride ?? Math.Min(length / 2, DefaultStride);
         if (stride < 0 || stride >= length)
         {
-            throw InferenceException.Unprocessable(strideField, $"{strideField} is {stride}; it must be from 0 to {length - 1}, less than the tokens of a window (parameters.max_length). Send such a value, or leave it out.");
+            throw InferenceException.Unprocessable(DocStride, $"{DocStride} is {stride}; it must be from 0 to {length - 1}, less than the tokens of a window ({MaxLength}). Send such a value, or leave it out.");
         }
 
         var watch = System.Diagnostics.Stopwatch.GetTimestamp();
-        var question = model.Tokenizer.Encode(input.Text, addSpecialTokens: false).Length;
+        var question = model.Tokenizer.Encode(input.Text!, addSpecialTokens: false).Length;
         var room = length - model.Tokenizer.SpecialTokensToAdd(pair: true) - question;
         if (room < 1)
         {
             throw InferenceException.Unprocessable(
-                input.Field,
-                $"{input.Field} is {question} tokens long, which leaves no room for the context in a window of {length}; at most {length - model.Tokenizer.SpecialTokensToAdd(pair: true) - 1} fit. Shorten it{(length < model.MaxTokens ? $", or raise {lengthField} (at most {model.MaxTokens})" : "")}.");
+                input.Argument,
+                $"{input.Argument} is {question} tokens long, which leaves no room for the context in a window of {length}; at most {length - model.Tokenizer.SpecialTokensToAdd(pair: true) - 1} fit. Shorten it{(length < model.MaxTokens ? (ErrorText)$", or raise {MaxLength} (at most {model.MaxTokens})" : $"")}.");
         }
 
         // Windows must advance: the default gives way to a long question, a stride that was asked for does not.
@@ -167,7 +155,7 @@ public sealed class QuestionAnsweringTask : IPredictionTask
             stride = Math.Min(stride, room - 1);
         }
 
-        var (first, second) = QuestionFirst(model) ? (input.Text, input.Pair) : (input.Pair, input.Text);
+        var (first, second) = QuestionFirst(model) ? (input.Text!, input.Pair) : (input.Pair, input.Text!);
         TokenEncoding encoding;
         if (stride < room)
         {
@@ -177,14 +165,14 @@ public sealed class QuestionAnsweringTask : IPredictionTask
         else if ((encoding = model.Tokenizer.Encode(first, second)).Length > length)
         {
             throw InferenceException.Unprocessable(
-                strideField,
-                $"{strideField} is {stride}, but beside the question a window of {length} has room for {room} tokens of the context, and windows must advance. Send at most {room - 1}, or leave it out.");
+                DocStride,
+                $"{DocStride} is {stride}, but beside the question a window of {length} has room for {room} tokens of the context, and windows must advance. Send at most {room - 1}, or leave it out.");
         }
 
         context.AddTokenize(System.Diagnostics.Stopwatch.GetElapsedTime(watch));
         if (encoding.Length == 0)
         {
-            throw InferenceException.Unprocessable(input.Field, $"{input.Field} and {input.PairField} have no tokens: at least 1 is needed. Send texts with at least one word.");
+            throw InferenceException.Unprocessable(input.Argument, $"{input.Argument} and {input.PairArgument} have no tokens: at least 1 is needed. Send texts with at least one word.");
         }
 
         List<TokenEncoding> windows = [encoding, .. encoding.Overflowing];

@@ -11,10 +11,11 @@ namespace InferenceServer.Engine.Tasks.Rerank;
 /// document together; the score is the logit's sigmoid. Any other model that has embeddings is a bi-encoder: the score is the
 /// similarity that the model names of the query's vector and the document's, each with the prompt that the model has for it.
 /// </summary>
-public sealed class RerankTask : ITask
+public sealed class RerankTask : ITask<RerankRequest, RerankResult>
 {
-    /// <inheritdoc/>
-    public string Name => "rerank";
+    private static readonly Argument Query = Argument.Of(nameof(RerankRequest.Query));
+    private static readonly Argument Documents = Argument.Of(nameof(RerankRequest.Documents));
+    private static readonly Argument TopN = Argument.Of(nameof(RerankRequest.TopN));
 
     /// <inheritdoc/>
     public bool Supports(Model model) => model.Capabilities.IsCrossEncoder || EmbeddingPlan.IsPossible(model);
@@ -26,25 +27,18 @@ public sealed class RerankTask : ITask
     /// <exception cref="InferenceException">A parameter or a document cannot be served; or the queue refused.</exception>
     public async Task<RerankResult> RunAsync(Model model, RerankRequest request, RequestContext context)
     {
-        Parameter.AtLeast("top_n", request.TopN ?? 1, 1);
+        Parameter.AtLeast(TopN, request.TopN ?? 1, 1);
         if (string.IsNullOrEmpty(request.Query))
         {
-            throw InferenceException.Unprocessable("query", "query is empty: a text of at least 1 character is needed.");
+            throw InferenceException.Unprocessable(Query, $"{Query} is empty: a text of at least 1 character is needed.");
         }
 
         if (request.Documents.Count == 0)
         {
-            throw InferenceException.Unprocessable("documents", "documents is empty: at least 1 document is needed.");
+            throw InferenceException.Unprocessable(Documents, $"{Documents} is empty: at least 1 document is needed.");
         }
 
-        for (var i = 0; i < request.Documents.Count; i++)
-        {
-            if (string.IsNullOrEmpty(request.Documents[i]))
-            {
-                throw InferenceException.Unprocessable($"documents[{i}]", $"documents[{i}] is empty: a text of at least 1 character is needed. Leave it out or send a text.");
-            }
-        }
-
+        TextInput.RequireAll(DocumentsOf(request), pairs: false, ids: false);
         var scores = model.Capabilities.IsCrossEncoder
             ? await CrossEncodeAsync(model, request, context).ConfigureAwait(false)
             : await CompareAsync(model, request, context).ConfigureAwait(false);
@@ -54,12 +48,13 @@ public sealed class RerankTask : ITask
             .Take(request.TopN ?? int.MaxValue)]);
     }
 
+    private static TextInput[] DocumentsOf(RerankRequest request) =>
+        [.. request.Documents.Select((document, i) => TextInput.Of(document) with { Argument = Documents[i] })];
+
     private static async Task<double[]> CrossEncodeAsync(Model model, RerankRequest request, RequestContext context)
     {
-        var pairs = request.Documents
-            .Select((document, i) => (TextInput.Of(request.Query, document, i) with { Field = $"documents[{i}]", PairField = $"documents[{i}]" })
-                .Prepare(model, context, remedy: "shorten the query, which counts with it"))
-            .ToList();
+        TextInput[] inputs = [.. request.Documents.Select((document, i) => TextInput.Of(request.Query, document) with { Argument = Documents[i], PairArgument = Documents[i] })];
+        var pairs = TextInput.PrepareEach(inputs, context, input => input.Prepare(model, context, remedy: $"shorten {Query}, which counts with it"));
         var rows = await TextClassificationTask.LogitsAsync(model, pairs, context).ConfigureAwait(false);
         return Array.ConvertAll(rows, logits => Logits.Sigmoid(logits[0]));
     }
@@ -68,14 +63,14 @@ public sealed class RerankTask : ITask
     {
         var query = EmbeddingsTask.RunAsync(
             model,
-            new EmbeddingsRequest { Inputs = [TextInput.Of(request.Query) with { Field = "query" }], PromptName = Prompt(model, "query") },
+            new EmbeddingsRequest { Inputs = [TextInput.Of(request.Query) with { Argument = Query }], PromptName = Prompt(model, "query") },
             context,
             remedy: null);
         var documents = EmbeddingsTask.RunAsync(
             model,
             new EmbeddingsRequest
             {
-                Inputs = [.. request.Documents.Select((document, i) => TextInput.Of(document, index: i) with { Field = $"documents[{i}]" })],
+                Inputs = DocumentsOf(request),
                 PromptName = Prompt(model, "document", "passage", "corpus"),
             },
             context,

@@ -9,12 +9,13 @@ namespace InferenceServer.Engine.Tasks.Similarity;
 /// <summary>
 /// How alike texts are, by the similarity function that the model names (config_sentence_transformers.json, <c>similarity_fn_name</c>; cosine when it names none).
 /// </summary>
-public sealed class SimilarityTask : ITask
+public sealed class SimilarityTask : ITask<SimilarityRequest, SimilarityResult>
 {
     private const int MostContributions = 2_000_000; // some 25 MB of JSON
 
-    /// <inheritdoc/>
-    public string Name => "similarity";
+    private static readonly Argument Source = Argument.Of(nameof(SimilarityRequest.Source));
+    private static readonly Argument Sentences = Argument.Of(nameof(SimilarityRequest.Sentences));
+    private static readonly Argument Explain = Argument.Of(nameof(SimilarityRequest.Explain));
 
     /// <inheritdoc/>
     public bool Supports(Model model) => EmbeddingPlan.IsPossible(model);
@@ -28,7 +29,7 @@ public sealed class SimilarityTask : ITask
     {
         if (request.Sentences.Count == 0)
         {
-            throw InferenceException.Unprocessable("sentences", "sentences is empty: at least 1 text is needed.");
+            throw InferenceException.Unprocessable(Sentences, $"{Sentences} is empty: at least 1 text is needed.");
         }
 
         var function = model.Manifest.Sentence?.Similarity ?? "cosine";
@@ -41,20 +42,16 @@ public sealed class SimilarityTask : ITask
         var embeddings = new EmbeddingsRequest { Inputs = [] };
         var prompt = EmbeddingInput.PromptOf(model, embeddings);
         var skip = plan.IncludePrompt ? 0 : EmbeddingInput.PromptTokens(model, prompt);
-        var inputs = new EmbeddingInput[request.Sentences.Count + 1];
-        for (var i = 0; i < inputs.Length; i++)
-        {
-            var input = i == 0 ? TextInput.Of(request.Source) with { Field = "source" } : TextInput.Of(request.Sentences[i - 1]) with { Field = $"sentences[{i - 1}]" };
-            inputs[i] = EmbeddingInput.Prepare(model, embeddings, input, prompt, skip, context, remedy: null);
-        }
-
+        TextInput[] texts = [TextInput.Of(request.Source) with { Argument = Source }, .. request.Sentences.Select((sentence, i) => TextInput.Of(sentence) with { Argument = Sentences[i] })];
+        TextInput.RequireAll(texts, pairs: false, ids: false);
+        var inputs = TextInput.PrepareEach(texts, context, input => EmbeddingInput.Prepare(model, embeddings, input, prompt, skip, context, remedy: null));
         if (request.Explain)
         {
             CheckSize(inputs);
         }
 
         return request.Explain
-            ? await Explain(model, plan, function, inputs, context)
+            ? await ExplainAsync(model, plan, function, inputs, context)
             : new SimilarityResult(function, await Scores(model, plan, function, inputs, context), null);
     }
 
@@ -78,7 +75,7 @@ public sealed class SimilarityTask : ITask
 
                 return -sum;
             default:
-                throw InferenceException.Unprocessable("model", $"The model names the similarity function '{function}'; known are cosine, dot, euclidean and manhattan.");
+                throw new InferenceException(ErrorCode.Unprocessable, $"The model names the similarity function '{function}'; known are cosine, dot, euclidean and manhattan.");
         }
     }
 
@@ -102,8 +99,8 @@ public sealed class SimilarityTask : ITask
         {
             throw new InferenceException(
                 ErrorCode.TooLarge,
-                $"The explanations would hold {contributions} numbers, one for each pair of tokens; the limit is {MostContributions}. Send fewer or shorter sentences, or set explain to false.",
-                "explain");
+                $"The explanations would hold {contributions} numbers, one for each pair of tokens; the limit is {MostContributions}. Send fewer or shorter texts in {Sentences}, or set {Explain} to false.",
+                Explain);
         }
     }
 
@@ -117,15 +114,15 @@ public sealed class SimilarityTask : ITask
         if (reason is not null)
         {
             throw InferenceException.Unprocessable(
-                "explain",
-                $"explain needs a model that compares means of token vectors by cosine or dot product, where the contributions of token pairs add up to the score; this one does not: {reason}. Set explain to false.");
+                Explain,
+                $"{Explain} needs a model that compares means of token vectors by cosine or dot product, where the contributions of token pairs add up to the score; this one does not: {reason}. Set {Explain} to false.");
         }
     }
 
     /// <summary>
     /// The dot product of two means is the sum over all pairs of tokens of their dot products, divided by both lengths; for cosine, or normalised vectors, also by both norms.
     /// </summary>
-    private static async Task<SimilarityResult> Explain(Model model, EmbeddingPlan plan, string function, EmbeddingInput[] inputs, RequestContext context)
+    private static async Task<SimilarityResult> ExplainAsync(Model model, EmbeddingPlan plan, string function, EmbeddingInput[] inputs, RequestContext context)
     {
         var states = await model.Executor.RunAsync(
             Array.ConvertAll(inputs, input => input.Windows[0].Graph),

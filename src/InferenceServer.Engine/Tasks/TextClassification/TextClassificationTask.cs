@@ -1,4 +1,5 @@
 using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Diagnostics;
 
 namespace InferenceServer.Engine.Tasks.TextClassification;
 
@@ -6,25 +7,20 @@ namespace InferenceServer.Engine.Tasks.TextClassification;
 /// Labels of texts or pairs by a sequence-classification head, as the text-classification pipeline of transformers 4.57 scores
 /// them: softmax, sigmoid for multi-label and one-label heads, the raw logit for regression.
 /// </summary>
-public sealed class TextClassificationTask : IPredictionTask
+public sealed class TextClassificationTask : PredictionTask<TextClassificationRequest, TextClassificationResult>
 {
-    /// <inheritdoc/>
-    public string Name => "text-classification";
+    private static readonly Argument TopK = Argument.Of(nameof(TextClassificationRequest.TopK));
 
     /// <inheritdoc/>
-    public Type RequestType => typeof(TextClassificationRequest);
+    public override bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.SequenceClassification };
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.SequenceClassification };
-
-    /// <inheritdoc/>
-    public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
+    public override async Task<IReadOnlyList<TextClassificationResult>> RunAsync(Model model, TextClassificationRequest request, RequestContext context)
     {
-        var parameters = (TextClassificationRequest)request;
-        Parameter.AtLeast("parameters.top_k", parameters.TopK ?? 1, 1);
-        var inputs = TextInput.PrepareAll(model, request.Inputs, context, Name, pairs: true);
+        Parameter.AtLeast(TopK, request.TopK ?? 1, 1);
+        var inputs = TextInput.PrepareAll(model, request.Inputs, context, pairs: true);
         var rows = await LogitsAsync(model, inputs, context).ConfigureAwait(false);
-        return Array.ConvertAll(rows, logits => new TextClassificationResult(Labels(model, logits, parameters)));
+        return Array.ConvertAll(rows, logits => new TextClassificationResult(Labels(model, logits, request)));
     }
 
     /// <summary>The logits <c>[labels]</c> of each sequence.</summary>

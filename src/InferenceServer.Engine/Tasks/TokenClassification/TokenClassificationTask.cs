@@ -14,24 +14,20 @@ namespace InferenceServer.Engine.Tasks.TokenClassification;
 /// a token. 3. <see cref="EntityGrouping"/> makes entities of each window. 4. Entities of windows that overlap are merged: the
 /// longer one stays, of equally long ones the likelier.
 /// </remarks>
-public sealed class TokenClassificationTask : IPredictionTask
+public sealed class TokenClassificationTask : PredictionTask<TokenClassificationRequest, TokenClassificationResult>
 {
-    /// <inheritdoc/>
-    public string Name => "token-classification";
+    private static readonly Argument Stride = Argument.Of(nameof(TokenClassificationRequest.Stride));
+    private static readonly Argument AggregationOf = Argument.Of(nameof(TokenClassificationRequest.Aggregation));
 
     /// <inheritdoc/>
-    public Type RequestType => typeof(TokenClassificationRequest);
+    public override bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.TokenClassification };
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => model.Capabilities.Head is { Kind: HeadKind.TokenClassification };
-
-    /// <inheritdoc/>
-    public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
+    public override async Task<IReadOnlyList<TokenClassificationResult>> RunAsync(Model model, TokenClassificationRequest request, RequestContext context)
     {
-        var parameters = (TokenClassificationRequest)request;
-        CheckStride(model, parameters);
-        TextInput.RequireAll(request.Inputs, Name, pairs: false, ids: false);
-        var windows = request.Inputs.Select(input => Windows(model, input, parameters.Stride, context)).ToList();
+        CheckStride(model, request);
+        TextInput.RequireAll(request.Inputs, pairs: false, ids: false);
+        var windows = TextInput.PrepareEach(request.Inputs, context, input => Windows(model, input, request.Stride, context));
         var output = model.Capabilities.Head!.Output;
         var scores = await model.Executor.RunAsync(
             [.. windows.SelectMany(own => own.Select(window => new GraphInput(window.Ids, window.TypeIds)))],
@@ -47,11 +43,11 @@ public sealed class TokenClassificationTask : IPredictionTask
                 return read;
             },
             context).ConfigureAwait(false);
-        var results = new PredictionResult[windows.Count];
+        var results = new TokenClassificationResult[request.Inputs.Count];
         var next = 0;
         for (var i = 0; i < results.Length; i++)
         {
-            results[i] = Result(model, request.Inputs[i].Text!, windows[i], scores.AsSpan(next, windows[i].Count), parameters);
+            results[i] = Result(model, request.Inputs[i].Text!, windows[i], scores.AsSpan(next, windows[i].Count), request);
             next += windows[i].Count;
         }
 
@@ -89,7 +85,7 @@ public sealed class TokenClassificationTask : IPredictionTask
     {
         if (stride is null)
         {
-            return [input.Prepare(model, context, remedy: "set parameters.stride and an aggregation, which reads texts of any length").Encoding];
+            return [input.Prepare(model, context, remedy: $"set {Stride} and an aggregation, which reads texts of any length").Encoding];
         }
 
         var first = input.Prepare(model, context, new Truncation(model.MaxTokens, stride.Value)).Encoding;
@@ -103,7 +99,6 @@ public sealed class TokenClassificationTask : IPredictionTask
 
     private static void CheckStride(Model model, TokenClassificationRequest parameters)
     {
-        const string field = "parameters.stride";
         if (parameters.Stride is not { } stride)
         {
             return;
@@ -112,12 +107,12 @@ public sealed class TokenClassificationTask : IPredictionTask
         var room = model.MaxTokens - model.Tokenizer.SpecialTokensToAdd(pair: false);
         if (stride < 0 || stride >= room)
         {
-            throw InferenceException.Unprocessable(field, $"{field} is {stride}; it must be from 0 to {room - 1}, less than the tokens of a window. Send such a value, or leave it out.");
+            throw InferenceException.Unprocessable(Stride, $"{Stride} is {stride}; it must be from 0 to {room - 1}, less than the tokens of a window. Send such a value, or leave it out.");
         }
 
         if (parameters.Aggregation == Aggregation.None)
         {
-            throw InferenceException.Unprocessable(field, $"{field} needs an aggregation other than none, since windows are merged by entities. Set parameters.aggregation to simple, first, average or max.");
+            throw InferenceException.Unprocessable(Stride, $"{Stride} needs an aggregation other than {Aggregation.None}, since windows are merged by entities. Set {AggregationOf} to {ErrorText.List(Enum.GetValues<Aggregation>().Where(a => a != Aggregation.None))}.");
         }
     }
 

@@ -6,10 +6,13 @@ using InferenceServer.Engine.Tokenization;
 namespace InferenceServer.Engine.Tasks.Tokenize;
 
 /// <summary>Texts to tokens, as the model's tokenizer makes them.</summary>
-public sealed class TokenizeTask : ITask
+public sealed class TokenizeTask : ITask<TokenizeRequest, TokenizeResult>
 {
-    /// <inheritdoc/>
-    public string Name => "tokenize";
+    private static readonly Argument Inputs = Argument.Of(nameof(TokenizeRequest.Inputs));
+    private static readonly Argument Pairs = Argument.Of(nameof(TokenizeRequest.Pairs));
+    private static readonly Argument Truncate = Argument.Of(nameof(TokenizeRequest.Truncate));
+    private static readonly Argument MaxLength = Argument.Of(nameof(TokenizeRequest.MaxLength));
+    private static readonly Argument Stride = Argument.Of(nameof(TokenizeRequest.Stride));
 
     /// <inheritdoc/>
     public bool Supports(Model model) => true;
@@ -20,12 +23,12 @@ public sealed class TokenizeTask : ITask
     {
         if (request.Inputs.Count == 0)
         {
-            throw InferenceException.Unprocessable("inputs", "inputs is empty: at least 1 text is needed.");
+            throw InferenceException.Unprocessable(Inputs, $"{Inputs} is empty: at least 1 text is needed.");
         }
 
         if (request.Pairs is { } pairs && pairs.Count != request.Inputs.Count)
         {
-            throw InferenceException.Unprocessable("pairs", $"pairs has {pairs.Count} texts and inputs {request.Inputs.Count}: both must have the same number.");
+            throw InferenceException.Unprocessable(Pairs, $"{Pairs} has {pairs.Count} texts and {Inputs} {request.Inputs.Count}: both must have the same number.");
         }
 
         var overflow = request.MaxLength is not null || request.Stride is not null;
@@ -45,7 +48,10 @@ public sealed class TokenizeTask : ITask
             {
                 throw new InferenceException(
                     ErrorCode.TooLarge,
-                    $"What is cut off has more than {context.MaxTokens} tokens as overflow pieces, the most of one request (setting Limits:MaxTokens). Raise max_length, lower the stride, or send fewer texts.");
+                    $"What is cut off has more than {context.MaxTokens} tokens as overflow pieces, the most of one request. Raise {MaxLength}, lower {Stride}, or send fewer texts.")
+                {
+                    Limit = nameof(context.MaxTokens),
+                };
             }
 
             var (textOffsets, pairOffsets) = (new TextOffsets(text), pair is null ? null : new TextOffsets(pair));
@@ -64,7 +70,7 @@ public sealed class TokenizeTask : ITask
         {
             return request.Stride is null
                 ? null
-                : throw InferenceException.Unprocessable("stride", "stride is for truncation: set truncate to true or give max_length, or leave stride out.");
+                : throw InferenceException.Unprocessable(Stride, $"{Stride} is for truncation: set {Truncate} to true or give {MaxLength}, or leave {Stride} out.");
         }
 
         var maxLength = request.MaxLength ?? model.MaxTokens;
@@ -72,16 +78,16 @@ public sealed class TokenizeTask : ITask
         if (maxLength <= added)
         {
             throw InferenceException.Unprocessable(
-                "max_length",
-                $"max_length is {maxLength}; the smallest value here is {added + 1}, since the tokenizer adds {added} special tokens.");
+                MaxLength,
+                $"{MaxLength} is {maxLength}; the smallest value here is {added + 1}, since the tokenizer adds {added} special tokens.");
         }
 
         var stride = request.Stride ?? 0;
         if (stride < 0 || stride >= maxLength - added)
         {
             throw InferenceException.Unprocessable(
-                "stride",
-                $"stride is {stride}; it goes from 0 to {maxLength - added - 1} (below max_length less the {added} special tokens). Lower it or raise max_length.");
+                Stride,
+                $"{Stride} is {stride}; it goes from 0 to {maxLength - added - 1} (below {MaxLength} less the {added} special tokens). Lower it or raise {MaxLength}.");
         }
 
         return new Truncation(maxLength, stride, Direction: model.Tokenizer.TruncationSide);

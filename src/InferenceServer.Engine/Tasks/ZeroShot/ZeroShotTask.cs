@@ -10,7 +10,7 @@ namespace InferenceServer.Engine.Tasks.ZeroShot;
 /// label (Yin et al. 2019, arXiv:1909.00161), as the zero-shot-classification pipeline of transformers 4.57 does it. The one
 /// difference: the contradiction label is found by its name; the pipeline takes a position, which is wrong for some label orders.
 /// </summary>
-public sealed class ZeroShotTask : IPredictionTask
+public sealed class ZeroShotTask : PredictionTask<ZeroShotRequest, ZeroShotResult>
 {
     /// <summary>Most labels of a request: each is a run of the model for each input.</summary>
     private const int MostLabels = 1000;
@@ -18,33 +18,29 @@ public sealed class ZeroShotTask : IPredictionTask
     /// <summary>Most runs of a request, labels times inputs.</summary>
     private const int MostRuns = 10_000;
 
-    /// <inheritdoc/>
-    public string Name => "zero-shot";
+    private static readonly Argument CandidateLabels = Argument.Of(nameof(ZeroShotRequest.CandidateLabels));
+    private static readonly Argument HypothesisTemplate = Argument.Of(nameof(ZeroShotRequest.HypothesisTemplate));
 
     /// <inheritdoc/>
-    public Type RequestType => typeof(ZeroShotRequest);
-
-    /// <inheritdoc/>
-    public bool Supports(Model model) =>
+    public override bool Supports(Model model) =>
         model.Capabilities.Head is { Kind: HeadKind.SequenceClassification } && model.Manifest.Config.Labels.Count > 1 && Entailment(model) >= 0;
 
     /// <inheritdoc/>
-    public async Task<IReadOnlyList<PredictionResult>> RunAsync(Model model, PredictionRequest request, RequestContext context)
+    public override async Task<IReadOnlyList<ZeroShotResult>> RunAsync(Model model, ZeroShotRequest request, RequestContext context)
     {
-        var parameters = (ZeroShotRequest)request;
-        var hypotheses = Hypotheses(parameters);
-        TextInput.RequireAll(request.Inputs, Name, pairs: false, ids: false);
+        var hypotheses = Hypotheses(request);
+        TextInput.RequireAll(request.Inputs, pairs: false, ids: false);
         if ((long)hypotheses.Length * request.Inputs.Count > MostRuns)
         {
             throw InferenceException.Unprocessable(
-                "parameters.candidate_labels",
-                $"parameters.candidate_labels has {hypotheses.Length} labels for {request.Inputs.Count} inputs; a request runs at most {MostRuns} of their combinations. Send fewer labels or fewer inputs.");
+                CandidateLabels,
+                $"{CandidateLabels} has {hypotheses.Length} labels for {request.Inputs.Count} inputs; a request runs at most {MostRuns} of their combinations. Send fewer labels or fewer inputs.");
         }
 
         var inputs = request.Inputs.SelectMany((input, i) => hypotheses.Select(hypothesis => TextInput.Of(input.Text!, hypothesis, i))).ToList();
-        var prepared = TextInput.PrepareAll(model, inputs, context, Name, pairs: true);
+        var prepared = TextInput.PrepareAll(model, inputs, context, pairs: true);
         var rows = await TextClassificationTask.LogitsAsync(model, prepared, context).ConfigureAwait(false);
-        return [.. rows.Chunk(hypotheses.Length).Select(chunk => new ZeroShotResult(Labels(model, chunk, parameters)))];
+        return [.. rows.Chunk(hypotheses.Length).Select(chunk => new ZeroShotResult(Labels(model, chunk, request)))];
     }
 
     private static IReadOnlyList<LabelScore> Labels(Model model, float[][] logits, ZeroShotRequest parameters)
@@ -80,22 +76,21 @@ public sealed class ZeroShotTask : IPredictionTask
 
     private static string[] Hypotheses(ZeroShotRequest parameters)
     {
-        const string labels = "parameters.candidate_labels";
         if (parameters.CandidateLabels.Count == 0)
         {
-            throw InferenceException.Unprocessable(labels, $"{labels} is empty: at least 1 label is needed. Send a list of labels.");
+            throw InferenceException.Unprocessable(CandidateLabels, $"{CandidateLabels} is empty: at least 1 label is needed. Send a list of labels.");
         }
 
         if (parameters.CandidateLabels.Count > MostLabels)
         {
-            throw InferenceException.Unprocessable(labels, $"{labels} has {parameters.CandidateLabels.Count} labels; at most {MostLabels} are taken. Send fewer, or several requests.");
+            throw InferenceException.Unprocessable(CandidateLabels, $"{CandidateLabels} has {parameters.CandidateLabels.Count} labels; at most {MostLabels} are taken. Send fewer, or several requests.");
         }
 
         for (var i = 0; i < parameters.CandidateLabels.Count; i++)
         {
             if (string.IsNullOrWhiteSpace(parameters.CandidateLabels[i]))
             {
-                throw InferenceException.Unprocessable($"{labels}[{i}]", $"{labels}[{i}] is empty: a label has at least 1 character. Leave it out or name it.");
+                throw InferenceException.Unprocessable(CandidateLabels[i], $"{CandidateLabels[i]} is empty: a label has at least 1 character. Leave it out or name it.");
             }
         }
 
@@ -131,9 +126,8 @@ public sealed class ZeroShotTask : IPredictionTask
             }
         }
 
-        const string field = "parameters.hypothesis_template";
         return places > 0
             ? text.ToString()
-            : throw InferenceException.Unprocessable(field, $"{field} must have {{}} where the label goes, and no other braces. Send for example 'This example is {{}}.'.");
+            : throw InferenceException.Unprocessable(HypothesisTemplate, $"{HypothesisTemplate} must have {{}} where the label goes, and no other braces. Send for example 'This example is {{}}.'.");
     }
 }

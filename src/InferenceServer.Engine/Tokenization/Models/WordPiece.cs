@@ -108,9 +108,9 @@ internal sealed class WordPiece(Vocabulary vocabulary, string unknown = "[UNK]",
         tokens.Add(new TokenItem(unknownId, 0, word.Length));
     }
 
-    internal static InferenceException Missing(string? unknown) => InferenceException.Unprocessable(
-        "inputs",
-        $"inputs: the text has a part that the model's vocabulary does not know, and the vocabulary has no unknown token{(unknown is null ? "" : $" '{unknown}'")}; remove that part.");
+    internal static InferenceException Missing(string? unknown) => new(
+        ErrorCode.Unprocessable,
+        $"the text has a part that the model's vocabulary does not know, and the vocabulary has no unknown token{(unknown is null ? "" : $" '{unknown}'")}; remove that part.");
 
     private static int CodePoints(ReadOnlySpan<char> word)
     {

@@ -364,7 +364,7 @@ internal ref struct RegexMatcher
         top += FrameSize;
     }
 
-    private static InferenceException RunsAway() => InferenceException.Unprocessable(
-        "inputs",
-        "the regular expression of the model's tokenizer takes too many steps on this text; shorten the text or break up its long runs of equal characters.");
+    private static InferenceException RunsAway() => new(
+        ErrorCode.Unprocessable,
+        $"the regular expression of the model's tokenizer takes too many steps on this text; shorten the text or break up its long runs of equal characters.");
 }

@@ -164,9 +164,9 @@ public class AttentionTaskTests
         var queue = new FakeExecutor(TinyModel.Run);
         var error = await Assert.ThrowsAsync<InferenceException>(() => new AttentionTask().RunAsync(TinyModel.Create(executor: queue), new() { Text = "the cats", MaxAnswerBytes = 1500 }, new RequestContext()));
         Assert.Equal(ErrorCode.TooLarge, error.Code);
-        Assert.Contains("1900 bytes", error.Message, StringComparison.Ordinal); // 2 x 2 x 5 x 5 x 13 + 5 x 120
-        Assert.Contains("1500", error.Message, StringComparison.Ordinal);
-        Assert.Contains("aggregate", error.Message, StringComparison.Ordinal);
+        Assert.Contains("1900 bytes", Wire.Detail(error), StringComparison.Ordinal); // 2 x 2 x 5 x 5 x 13 + 5 x 120
+        Assert.Contains("1500", Wire.Detail(error), StringComparison.Ordinal);
+        Assert.Contains("aggregate", Wire.Detail(error), StringComparison.Ordinal);
         Assert.Equal(0, queue.Runs);
         Assert.NotNull(await new AttentionTask().RunAsync(TinyModel.Create(executor: queue), new() { Text = "the cats", MaxAnswerBytes = 1500, Layers = [0] }, new RequestContext()));
     }
@@ -212,8 +212,8 @@ public class AttentionTaskTests
         foreach (var (request, field, said) in cases)
         {
             var error = await Assert.ThrowsAsync<InferenceException>(() => new AttentionTask().RunAsync(TinyModel.Create(executor: queue), request, new RequestContext()));
-            Assert.Equal((ErrorCode.Unprocessable, field), (error.Code, error.Argument?.ToString()));
-            Assert.Contains(said, error.Message, StringComparison.Ordinal);
+            Assert.Equal((ErrorCode.Unprocessable, field), (error.Code, Wire.Field(error)));
+            Assert.Contains(said, Wire.Detail(error), StringComparison.Ordinal);
         }
 
         Assert.Equal(0, queue.Runs);
@@ -225,8 +225,8 @@ public class AttentionTaskTests
         var model = TinyModel.Create();
         model = model with { Graph = model.Graph with { Attention = [], AttentionUnavailable = "The operator com.microsoft.Fused hides it; export without fusion." } };
         var error = await Assert.ThrowsAsync<InferenceException>(() => new AttentionTask().RunAsync(model, new() { Text = "cat" }, new RequestContext()));
-        Assert.Contains("com.microsoft.Fused", error.Message, StringComparison.Ordinal);
-        Assert.Contains("com.microsoft.Fused", Assert.Throws<InferenceException>(() => TaskCatalogue.Require<AttentionTask>(model)).Message, StringComparison.Ordinal);
+        Assert.Contains("com.microsoft.Fused", Wire.Detail(error), StringComparison.Ordinal);
+        Assert.Contains("com.microsoft.Fused", new AttentionTask().WhyNot(model), StringComparison.Ordinal);
     }
 
     private static Task<AttentionResult> Run(AttentionRequest request) => new AttentionTask().RunAsync(TinyModel.Create(), request, new RequestContext());

@@ -116,9 +116,9 @@ public class EmbeddingsTaskTests
     public async Task A_long_text_is_refused_cut_or_split()
     {
         var error = await Refused(TinyModel.Create(), new() { Inputs = [TextInput.Of("cat"), TextInput.Of(LongText, index: 1)] });
-        Assert.Equal("inputs[1]", error.Argument?.ToString());
-        Assert.Contains("12", error.Message, StringComparison.Ordinal);
-        Assert.Contains("truncate or split", error.Message, StringComparison.Ordinal);
+        Assert.Equal("inputs[1]", Wire.Field(error));
+        Assert.Contains("12", Wire.Detail(error), StringComparison.Ordinal);
+        Assert.Contains("truncate or split", Wire.Detail(error), StringComparison.Ordinal);
 
         var cut = (await Run(TinyModel.Create(), new() { Inputs = [TextInput.Of(LongText + " sat")], Truncate = true })).Items[0];
         Assert.Equal((true, 12, 1), (cut.Truncated, cut.TokenCount, cut.Windows));
@@ -144,8 +144,8 @@ public class EmbeddingsTaskTests
         var result = await Run(model, new() { Inputs = [TextInput.Of("cat")] });
         Assert.Equal([3f, 4f], result.Items[0].Embedding!.ToFloats());
         Assert.Equal("graph output sentence_embedding", result.PoolingSource);
-        Assert.Equal("pooling", (await Refused(model, new() { Inputs = [TextInput.Of("cat")], Pooling = "mean" })).Argument?.ToString());
-        Assert.Equal("level", (await Refused(model, new() { Inputs = [TextInput.Of("cat")], Level = EmbeddingLevel.Token })).Argument?.ToString());
+        Assert.Equal("pooling", Wire.Field(await Refused(model, new() { Inputs = [TextInput.Of("cat")], Pooling = "mean" })));
+        Assert.Equal("level", Wire.Field(await Refused(model, new() { Inputs = [TextInput.Of("cat")], Level = EmbeddingLevel.Token })));
     }
 
     [Fact]
@@ -175,8 +175,8 @@ public class EmbeddingsTaskTests
         foreach (var (request, field, said) in cases)
         {
             var error = await Refused(model, request);
-            Assert.Equal(field, error.Argument?.ToString());
-            Assert.Contains(said, error.Message, StringComparison.Ordinal);
+            Assert.Equal(field, Wire.Field(error));
+            Assert.Contains(said, Wire.Detail(error), StringComparison.Ordinal);
         }
 
         Assert.Equal(0, queue.Runs);
@@ -221,8 +221,8 @@ public class EmbeddingsTaskTests
         foreach (var (pipeline, said) in cases)
         {
             var error = await Assert.ThrowsAsync<InferenceException>(() => new SimilarityTask().RunAsync(TinyModel.Create(pipeline), new() { Source = "cat", Sentences = ["cat"], Explain = true }, new RequestContext()));
-            Assert.Equal("explain", error.Argument?.ToString());
-            Assert.Contains(said, error.Message, StringComparison.Ordinal);
+            Assert.Equal("explain", Wire.Field(error));
+            Assert.Contains(said, Wire.Detail(error), StringComparison.Ordinal);
         }
     }
 

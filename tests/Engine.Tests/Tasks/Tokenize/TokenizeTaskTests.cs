@@ -50,7 +50,7 @@ public class TokenizeTaskTests
         var before = GC.GetAllocatedBytesForCurrentThread();
         var pair = await Assert.ThrowsAsync<InferenceException>(() => Run(new() { Inputs = [text], Pairs = [text], MaxLength = 5, Stride = 0 }));
         Assert.Equal(ErrorCode.TooLarge, pair.Code);
-        Assert.Contains("max_length", pair.Message, StringComparison.Ordinal);
+        Assert.Contains("max_length", Wire.Detail(pair), StringComparison.Ordinal);
         var many = await Assert.ThrowsAsync<InferenceException>(() => Run(new() { Inputs = [text], MaxLength = 2_002, Stride = 1_999, AddSpecialTokens = true }, new RequestContext { MaxTokens = 100_000 }));
         Assert.Equal(ErrorCode.TooLarge, many.Code);
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 200 << 20);
@@ -74,8 +74,8 @@ public class TokenizeTaskTests
         foreach (var (request, field, said) in cases)
         {
             var error = await Assert.ThrowsAsync<InferenceException>(() => Run(request));
-            Assert.Equal(field, error.Argument?.ToString());
-            Assert.Contains(said, error.Message, StringComparison.Ordinal);
+            Assert.Equal(field, Wire.Field(error));
+            Assert.Contains(said, Wire.Detail(error), StringComparison.Ordinal);
         }
     }
 
@@ -84,9 +84,9 @@ public class TokenizeTaskTests
     {
         Assert.Equal(["the cats", ""], (await Decode([[2, 5, 6, 8, 3], []])).Texts);
         Assert.Equal(["[CLS] the [SEP]"], (await Decode([[2, 5, 3]], skip: false)).Texts);
-        Assert.Equal("ids[0][1]", (await Assert.ThrowsAsync<InferenceException>(() => Decode([[5, 12]]))).Argument?.ToString());
-        Assert.Equal("ids[1][0]", (await Assert.ThrowsAsync<InferenceException>(() => Decode([[5], [-1]]))).Argument?.ToString());
-        Assert.Equal("ids", (await Assert.ThrowsAsync<InferenceException>(() => Decode([]))).Argument?.ToString());
+        Assert.Equal("ids[0][1]", Wire.Field(await Assert.ThrowsAsync<InferenceException>(() => Decode([[5, 12]]))));
+        Assert.Equal("ids[1][0]", Wire.Field(await Assert.ThrowsAsync<InferenceException>(() => Decode([[5], [-1]]))));
+        Assert.Equal("ids", Wire.Field(await Assert.ThrowsAsync<InferenceException>(() => Decode([]))));
     }
 
     private static Task<TokenizeResult> Run(TokenizeRequest request, RequestContext? context = null) =>

@@ -1,0 +1,70 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace InferenceServer.Configuration;
+
+/// <summary>Section <c>Limits</c>: what one request may cost. Each protects the others who use the server at the same time.</summary>
+internal sealed record Limits
+{
+    /// <summary>Largest request body in bytes. A body is read whole before it is parsed, so this bounds memory a connection; raise it for very long documents.</summary>
+    [Range(1_024, 1_073_741_824)]
+    public long MaxBodyBytes { get; init; } = 32 * 1024 * 1024;
+
+    /// <summary>Most texts (or id lists, pairs, questions, documents) in one request. Bounds how long one request can occupy the queue; raise it for offline batch work.</summary>
+    [Range(1, 1_000_000)]
+    public int MaxInputs { get; init; } = 2_048;
+
+    /// <summary>Most tokens of all inputs of one request together. Texts differ in length by orders of magnitude, so counting inputs alone would bound nothing.</summary>
+    [Range(1, 1_000_000_000)]
+    public long MaxTokens { get; init; } = 1_000_000;
+
+    /// <summary>Largest answer in bytes, estimated before the model runs. Attention grows with the square of the length: 144 heads at 512 tokens are half a gigabyte of JSON.</summary>
+    [Range(1_024, 4_294_967_296)]
+    public long MaxAnswerBytes { get; init; } = 256 * 1024 * 1024;
+
+    /// <summary>Seconds after which a request is given up with 504. Set it just below the time-out of the proxy in front, so that the reason reaches the client.</summary>
+    [Range(0.01, 86_400)]
+    public double RequestTimeoutSeconds { get; init; } = 60;
+
+    /// <summary>Most open connections; more are closed at once. Each costs memory before it has sent anything.</summary>
+    [Range(1, 1_000_000)]
+    public int MaxConnections { get; init; } = 4_096;
+
+    /// <summary>Seconds in which a client must have sent its request's headers. Short, so that slow clients cannot hold connections open.</summary>
+    [Range(1, 600)]
+    public double HeadersTimeoutSeconds { get; init; } = 15;
+
+    /// <summary>The deadline of a request.</summary>
+    public TimeSpan RequestTimeout => TimeSpan.FromSeconds(RequestTimeoutSeconds);
+}
+
+/// <summary>Section <c>Shutdown</c>: how the server ends.</summary>
+internal sealed record Shutdown
+{
+    /// <summary>Seconds between the signal to stop and the end of listening, in which readiness already fails but requests are still taken: time for a load balancer to look away. 0 where nothing stands in front.</summary>
+    [Range(0, 600)]
+    public double DrainSeconds { get; init; }
+
+    /// <summary>Seconds that running requests have to finish after that.</summary>
+    [Range(0, 3_600)]
+    public double TimeoutSeconds { get; init; } = 30;
+}
+
+/// <summary>Section <c>Logging</c>: what is logged and how it looks. <c>Logging:LogLevel:{category}</c> sets levels as everywhere in ASP.NET Core.</summary>
+internal sealed record LogSettings
+{
+    /// <summary>How lines look: <c>text</c> for people, <c>json</c> (compact JSON, one event a line) for collectors. Default: json in a container, else text.</summary>
+    public LogFormat Format { get; init; } = RunsInContainer ? LogFormat.Json : LogFormat.Text;
+
+    /// <summary>True in the images of Microsoft and in those made from them.</summary>
+    public static bool RunsInContainer => Environment.GetEnvironmentVariable("DOTNET_RUNNING_IN_CONTAINER") is "true" or "1";
+}
+
+/// <summary>How log lines look.</summary>
+internal enum LogFormat
+{
+    /// <summary>For people.</summary>
+    Text,
+
+    /// <summary>Compact JSON, one event a line.</summary>
+    Json,
+}

@@ -1,0 +1,116 @@
+using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Serving;
+using InferenceServer.Engine.Execution;
+
+namespace InferenceServer.Configuration;
+
+/// <summary>All settings of the server: read and checked once at the start, immutable afterwards. Nothing downstream reads the configuration.</summary>
+internal sealed record Settings
+{
+    /// <summary>The address to listen on when no setting names one.</summary>
+    public static string DefaultUrl => LogSettings.RunsInContainer ? "http://*:8080" : "http://localhost:8080";
+
+    /// <summary>Bounds on requests.</summary>
+    public required Limits Limits { get; init; }
+
+    /// <summary>How the server ends.</summary>
+    public required Shutdown Shutdown { get; init; }
+
+    /// <summary>Logging.</summary>
+    public required LogSettings Logging { get; init; }
+
+    /// <summary>What is loaded and how it runs.</summary>
+    public required LoadingOptions Loading { get; init; }
+
+    /// <summary>Reads every section; <paramref name="errors"/> lists everything that is wrong, each with its remedy.</summary>
+    public static Settings Read(IConfiguration configuration, out IReadOnlyList<string> errors)
+    {
+        var reader = new SettingsReader(configuration);
+        var files = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var folder in configuration.GetSection("Models").GetChildren())
+        {
+            foreach (var setting in folder.GetChildren())
+            {
+                if (!setting.Key.Equals("File", StringComparison.OrdinalIgnoreCase))
+                {
+                    reader.Errors.Add($"{setting.Path} is not a setting. {NearestName.Suggest(setting.Key, ["File"], "settings of a model")}");
+                }
+                else if (!string.IsNullOrWhiteSpace(setting.Value))
+                {
+                    files[folder.Key] = setting.Value;
+                }
+            }
+        }
+
+        var settings = new Settings
+        {
+            Limits = reader.Read<Limits>("Limits"),
+            Shutdown = reader.Read<Shutdown>("Shutdown"),
+            Logging = reader.Read<LogSettings>("Logging", ignore: "LogLevel"),
+            Loading = new LoadingOptions
+            {
+                Directory = ModelsDirectory(configuration["Models"], reader.Errors),
+                Files = files,
+                Execution = reader.Read<ExecutionOptions>("Execution"),
+                Queue = reader.Read<QueueOptions>("Queue"),
+            },
+        };
+        LogLevels.Check(configuration, reader.Errors);
+        errors = reader.Errors;
+        return settings;
+    }
+
+    /// <summary>The folder of models: the setting, else <c>models</c> beside the program, else the nearest <c>models</c> upwards of it or of the current folder (a checkout).</summary>
+    private static string ModelsDirectory(string? setting, List<string> errors)
+    {
+        if (!string.IsNullOrWhiteSpace(setting))
+        {
+            var folder = Path.GetFullPath(setting);
+            if (!Directory.Exists(folder))
+            {
+                errors.Add($"--models {setting}: there is no folder {folder}. Create it, or name the folder that holds the model folders.");
+            }
+            else if (!CanBeListed(folder))
+            {
+                errors.Add($"--models {setting}: the folder {folder} cannot be listed. Give the user that runs the server the right to read it.");
+            }
+
+            return folder;
+        }
+
+        var beside = Path.Combine(AppContext.BaseDirectory, "models");
+        var found = Directory.Exists(beside) ? beside : Upwards(AppContext.BaseDirectory) ?? Upwards(Environment.CurrentDirectory);
+        if (found is null)
+        {
+            errors.Add($"There is no folder 'models' beside the program ({AppContext.BaseDirectory}) or above it. Name the folder that holds the model folders: --models <dir>.");
+        }
+
+        return found ?? beside;
+    }
+
+    private static bool CanBeListed(string folder)
+    {
+        try
+        {
+            _ = Directory.EnumerateDirectories(folder).Any();
+            return true;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+
+    private static string? Upwards(string start)
+    {
+        for (var folder = new DirectoryInfo(start); folder is not null; folder = folder.Parent)
+        {
+            if (File.Exists(Path.Combine(folder.FullName, "InferenceServer.sln")) && Path.Combine(folder.FullName, "models") is var models && Directory.Exists(models))
+            {
+                return models;
+            }
+        }
+
+        return null;
+    }
+}

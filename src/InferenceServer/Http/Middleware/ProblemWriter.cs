@@ -1,0 +1,128 @@
+using System.Globalization;
+using System.Text.Json;
+using InferenceServer.Configuration;
+using InferenceServer.Engine.Diagnostics;
+
+namespace InferenceServer.Http.Middleware;
+
+/// <summary>
+/// The one place where errors become answers: exceptions by <see cref="ErrorTable"/>, and the empty answers of routing (no such route, wrong
+/// method, wrong media type) as problem details too. Nothing internal leaks: a defect answers its request id, the log has the rest.
+/// </summary>
+internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<ProblemWriter> log)
+{
+    public async Task InvokeAsync(HttpContext context)
+    {
+        try
+        {
+            await next(context);
+            if (!context.Response.HasStarted && context.Response.StatusCode >= 400 && context.Response.ContentType is null)
+            {
+                await WriteAsync(context, OfStatus(context, context.Response.StatusCode));
+            }
+        }
+        catch (Exception exception)
+        {
+            await AnswerAsync(context, exception);
+        }
+    }
+
+    private async Task AnswerAsync(HttpContext context, Exception exception)
+    {
+        if (context.RequestAborted.IsCancellationRequested && exception is OperationCanceledException or IOException or InferenceException { Code: ErrorCode.ClientGone })
+        {
+            RequestRecord.Of(context).ClientGone = true;
+            return; // nobody reads an answer
+        }
+
+        var record = RequestRecord.Of(context);
+        var problem = exception switch
+        {
+            InferenceException e => OfEngine(context, e),
+            RequestException e => Of(context, e.Code, e.Message, e.Field),
+            OperationCanceledException when !context.RequestAborted.IsCancellationRequested => OfDeadline(context, record),
+            BadHttpRequestException e => OfStatus(context, e.StatusCode, e.StatusCode == StatusCodes.Status413PayloadTooLarge ? null : e.Message),
+            _ => Of(context, ErrorCode.Internal, $"A defect of the server kept it from answering; its log tells more under the request id {record.Id}.", null),
+        };
+        if (problem.Status == StatusCodes.Status500InternalServerError)
+        {
+            Defect(exception, record.Id);
+        }
+
+        if (context.Response.HasStarted)
+        {
+            context.Abort(); // half an answer must not look whole
+            return;
+        }
+
+        if (exception is InferenceException { RetryAfter: { } wait })
+        {
+            context.Response.Headers.RetryAfter = Math.Max(1, Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
+        }
+        else if (problem.Status is StatusCodes.Status429TooManyRequests or StatusCodes.Status503ServiceUnavailable)
+        {
+            context.Response.Headers.RetryAfter = "1";
+        }
+
+        await WriteAsync(context, problem);
+    }
+
+    private static Problem OfEngine(HttpContext context, InferenceException error)
+    {
+        var names = ErrorNames.For(context);
+        var problem = Of(context, error.Code, names.Detail(error), error.Argument is { } argument ? names.Of(argument) : null);
+        return error.Errors.Count == 0 ? problem : problem with { Errors = [.. error.Errors.Select(e => new ProblemError(names.Of(e.Argument), names.Of(e.Text)))] };
+    }
+
+    private static Problem OfDeadline(HttpContext context, RequestRecord record) => Of(
+        context,
+        ErrorCode.DeadlinePassed,
+        $"The request did not finish within {(record.Deadline is { } own ? string.Create(CultureInfo.InvariantCulture, $"the {own.TotalMilliseconds:0} ms of its header x-deadline-ms") : "the server's time limit (setting Limits:RequestTimeoutSeconds)")}. Send fewer or shorter inputs, or try again when the server is less busy.",
+        null);
+
+    private static Problem Of(HttpContext context, ErrorCode code, string detail, string? field)
+    {
+        var row = ErrorTable.Row(code);
+        return Make(context, row.Status, row.Name, row.Title, detail, field);
+    }
+
+    private static Problem OfStatus(HttpContext context, int status, string? detail = null)
+    {
+        var (code, title) = ErrorTable.OfStatus(status);
+        var limits = context.RequestServices.GetRequiredService<Limits>();
+        return Make(context, status, code, title, detail ?? status switch
+        {
+            StatusCodes.Status404NotFound => $"{context.Request.Path.ToUriComponent()} is no address of this server; Swagger UI at /swagger lists them.",
+            StatusCodes.Status405MethodNotAllowed => $"{context.Request.Method} is not allowed here; allowed: {context.Response.Headers.Allow}.",
+            StatusCodes.Status413PayloadTooLarge => $"The body is larger than {limits.MaxBodyBytes} bytes (setting Limits:MaxBodyBytes). Send fewer inputs a request.",
+            StatusCodes.Status415UnsupportedMediaType => "The body must be JSON in UTF-8: send the header 'content-type: application/json'.",
+            _ => title + ".",
+        }, null);
+    }
+
+    private static Problem Make(HttpContext context, int status, string code, string title, string detail, string? field) => new()
+    {
+        Type = "urn:inference-server:error:" + code,
+        Title = title,
+        Status = status,
+        Detail = detail,
+        Field = field,
+        RequestId = RequestRecord.Of(context).Id,
+    };
+
+    /// <summary>Writes problem details as the answer.</summary>
+    public static async Task WriteAsync(HttpContext context, Problem problem)
+    {
+        context.Response.StatusCode = problem.Status;
+        context.Response.ContentType = Problem.ContentType;
+        var body = JsonSerializer.SerializeToUtf8Bytes(problem, Problem.Json);
+        context.Response.ContentLength = body.Length;
+        if (!HttpMethods.IsHead(context.Request.Method))
+        {
+            await context.Response.Body.WriteAsync(body, CancellationToken.None); // to a client that has gone it is written into the void
+        }
+    }
+
+    [LoggerMessage(110, LogLevel.Error, "A defect ended the request {RequestId}")]
+    private partial void Defect(Exception exception, string requestId);
+}

@@ -1,0 +1,215 @@
+using System.ComponentModel.DataAnnotations;
+using InferenceServer.Configuration;
+using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Tasks;
+using InferenceServer.Engine.Tasks.Attention;
+using InferenceServer.Http.Middleware;
+
+namespace InferenceServer.Http.Native;
+
+/// <summary><c>POST /api/models/{model}/attention</c>.</summary>
+internal static class AttentionEndpoint
+{
+    /// <summary>Maps it.</summary>
+    public static void MapAttention(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/attention", RunAsync)
+        .Describes("attention", "Where every head reads", "Attention probabilities [layer, head, query, key] of one sequence, with tokens whose offsets point into the original text. The steps go in this order: aggregate; merge; pair, ranges, exclude_special; renormalize; top_k; threshold. npy and safetensors answer a file.", "demo-bert", """{"text": "O banco da praça estava sujo, então fui ao banco sacar dinheiro.", "layers": [3], "heads": [0, 5]}""")
+        .Produces<AttentionAnswer>(StatusCodes.Status200OK, "application/json", "application/octet-stream")
+        .Refuses(400, 404, 409, 413, 415, 422, 429, 500, 503, 504);
+
+    private static async Task<IResult> RunAsync(InferenceCall call, JsonBody<AttentionBody> body)
+    {
+        var b = body.Value;
+        var task = TaskNames.Require<AttentionTask>(call.Model);
+        call.Begin("attention", 1);
+        var request = new AttentionRequest
+        {
+            Text = b.Text,
+            InputIds = b.InputIds,
+            TextPair = b.TextPair,
+            TargetText = b.TargetText,
+            TargetIds = b.TargetIds,
+            Kind = b.Kind,
+            Layers = b.Layers,
+            Heads = b.Heads,
+            Pair = b.Pair ?? SegmentPair.All,
+            Aggregate = b.Aggregate is { } a ? new AttentionAggregate(a.Over, a.Method, a.Token) : null,
+            ExcludeSpecial = b.ExcludeSpecial ?? false,
+            Renormalize = b.Renormalize ?? false,
+            TopK = b.TopK,
+            Threshold = b.Threshold,
+            QueryRange = Range("query_range", b.QueryRange),
+            KeyRange = Range("key_range", b.KeyRange),
+            Merge = b.Merge ?? AttentionUnit.Token,
+            Statistics = b.Statistics ?? false,
+            Components = b.Components,
+            Format = b.Format ?? AttentionFormat.Json,
+            MaxAnswerBytes = call.Limits.MaxAnswerBytes,
+        };
+        var result = await task.RunAsync(call.Model, request, call.Context);
+        return result.Format switch
+        {
+            AttentionFormat.Npy => new FileAnswer(result.Payload!, "application/octet-stream", "attention.npy", call),
+            AttentionFormat.Safetensors => new FileAnswer(result.Payload!, "application/octet-stream", "attention.safetensors", call),
+            _ => new JsonAnswer<AttentionAnswer>(Answer(call, result), call),
+        };
+    }
+
+    private static AttentionAnswer Answer(InferenceCall call, AttentionResult result) => new()
+    {
+        Model = call.Model.Manifest.Id,
+        Kind = result.Kind,
+        Axes = result.Axes,
+        Shape = result.Shape,
+        Dtype = result.DataType,
+        Layers = result.Layers,
+        Heads = result.Heads,
+        Tokens = result.Tokens,
+        KeyTokens = result.KeyTokens,
+        Attention = result.Payload is { } payload ? Convert.ToBase64String(payload) : Nested(result.Values, result.Shape.ToArray()),
+        Statistics = result.Statistics,
+        Provenance = result.Provenance,
+        Usage = call.Usage,
+    };
+
+    /// <summary>The values as nested lists that are walked while they are written, so that the answer never exists as a whole.</summary>
+    private static object Nested(ReadOnlyMemory<float> values, ReadOnlyMemory<int> shape)
+    {
+        if (shape.Length <= 1)
+        {
+            return values;
+        }
+
+        var size = shape.Span[0] == 0 ? 0 : values.Length / shape.Span[0];
+        return Enumerable.Range(0, shape.Span[0]).Select(i => Nested(values.Slice(i * size, size), shape[1..]));
+    }
+
+    private static (int From, int To)? Range(string field, int[]? range) => range switch
+    {
+        null => null,
+        [var from, var to] => (from, to),
+        _ => throw RequestException.Unprocessable(field, $"'{field}' has {range.Length} numbers; it takes two: [from, to), as in [0, 8]."),
+    };
+}
+
+/// <summary>A sequence, and which of its attention is wanted.</summary>
+internal sealed record AttentionBody
+{
+    /// <summary>The text; or 'input_ids'.</summary>
+    public string? Text { get; init; }
+
+    /// <summary>Ready token ids that go into the model as they are; or 'text'.</summary>
+    public int[]? InputIds { get; init; }
+
+    /// <summary>The second text of a pair.</summary>
+    public string? TextPair { get; init; }
+
+    /// <summary>The target of an encoder-decoder as text.</summary>
+    public string? TargetText { get; init; }
+
+    /// <summary>The decoder's input ids as they are, start token included.</summary>
+    public int[]? TargetIds { get; init; }
+
+    /// <summary>Whose attention. Default: the model's first kind.</summary>
+    public AttentionKind? Kind { get; init; }
+
+    /// <summary>Layers, from 0. Default: all.</summary>
+    public int[]? Layers { get; init; }
+
+    /// <summary>Heads, from 0. Default: all.</summary>
+    public int[]? Heads { get; init; }
+
+    /// <summary>Blocks of a pair: a and b are the first and the second text, the query's first. Default: all.</summary>
+    public SegmentPair? Pair { get; init; }
+
+    /// <summary>How layers and heads are put together. Default: they are not.</summary>
+    public AggregateBody? Aggregate { get; init; }
+
+    /// <summary>Leave special tokens out. Default: false.</summary>
+    public bool? ExcludeSpecial { get; init; }
+
+    /// <summary>Scale each row that is answered to the sum 1. Default: false.</summary>
+    public bool? Renormalize { get; init; }
+
+    /// <summary>Keep the largest values of each row, set the others to 0.</summary>
+    [Range(1, int.MaxValue)]
+    public int? TopK { get; init; }
+
+    /// <summary>Set values below it to 0.</summary>
+    [Range(0.0, 1.0)]
+    public float? Threshold { get; init; }
+
+    /// <summary>[from, to): queries by position.</summary>
+    public int[]? QueryRange { get; init; }
+
+    /// <summary>[from, to): keys by position.</summary>
+    public int[]? KeyRange { get; init; }
+
+    /// <summary>Tokens, or words: the sum over a key's pieces, the mean over a query's. Default: token.</summary>
+    public AttentionUnit? Merge { get; init; }
+
+    /// <summary>Describe each chosen head in numbers. Default: false.</summary>
+    public bool? Statistics { get; init; }
+
+    /// <summary>What led to the probabilities: q, k, v, scores, context.</summary>
+    public string[]? Components { get; init; }
+
+    /// <summary>The form of the matrices. Default: json.</summary>
+    public AttentionFormat? Format { get; init; }
+}
+
+/// <summary>How layers and heads are put together.</summary>
+internal sealed record AggregateBody
+{
+    /// <summary>What is put together.</summary>
+    public required AggregateOver Over { get; init; }
+
+    /// <summary>How.</summary>
+    public required AggregateMethod Method { get; init; }
+
+    /// <summary>Position of the only query that is answered; needed by flow.</summary>
+    [Range(0, int.MaxValue)]
+    public int? Token { get; init; }
+}
+
+/// <summary>Attention probabilities, and all that is needed to read them.</summary>
+internal sealed record AttentionAnswer
+{
+    /// <summary>The model's id.</summary>
+    public required string Model { get; init; }
+
+    /// <summary>Whose attention.</summary>
+    public required AttentionKind Kind { get; init; }
+
+    /// <summary>Names of the axes, outermost first.</summary>
+    public required IReadOnlyList<string> Axes { get; init; }
+
+    /// <summary>Length of each axis.</summary>
+    public required IReadOnlyList<int> Shape { get; init; }
+
+    /// <summary>Type of the numbers.</summary>
+    public required string Dtype { get; init; }
+
+    /// <summary>The layers.</summary>
+    public required IReadOnlyList<int> Layers { get; init; }
+
+    /// <summary>The heads.</summary>
+    public required IReadOnlyList<int> Heads { get; init; }
+
+    /// <summary>What the queries stand for.</summary>
+    public required IReadOnlyList<AttentionToken> Tokens { get; init; }
+
+    /// <summary>What the keys stand for, when it differs.</summary>
+    public IReadOnlyList<AttentionToken>? KeyTokens { get; init; }
+
+    /// <summary>Nested lists in the order of the axes, or base64 (f16_base64, u8).</summary>
+    public required object Attention { get; init; }
+
+    /// <summary>Each chosen head in numbers.</summary>
+    public IReadOnlyList<HeadStatistics>? Statistics { get; init; }
+
+    /// <summary>Where the numbers come from.</summary>
+    public required AttentionProvenance Provenance { get; init; }
+
+    /// <summary>What it cost.</summary>
+    public required Usage Usage { get; init; }
+}

@@ -1,0 +1,81 @@
+using System.Globalization;
+using System.Reflection;
+using InferenceServer.Configuration;
+using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Serving;
+using InferenceServer.Engine.Tasks;
+using InferenceServer.Http.Middleware;
+
+namespace InferenceServer.Http.Native;
+
+/// <summary>
+/// A call of a model: leased and let in before the body is read, with the request's deadline and priority and the record
+/// of what it costs. It is the first parameter of every endpoint that runs a model: parameters are bound in their order, the body after it.
+/// </summary>
+internal sealed class InferenceCall : IBindableFromHttpContext<InferenceCall>
+{
+    private readonly RequestRecord record;
+
+    private InferenceCall(Model model, Limits limits, RequestContext context, RequestRecord record)
+    {
+        (Model, Limits, Context, this.record) = (model, limits, context, record);
+    }
+
+    /// <summary>The model.</summary>
+    public Model Model { get; }
+
+    /// <summary>Bounds on the request.</summary>
+    public Limits Limits { get; }
+
+    /// <summary>The request's cancellation and costs.</summary>
+    public RequestContext Context { get; }
+
+    /// <inheritdoc/>
+    public static ValueTask<InferenceCall?> BindAsync(HttpContext context, ParameterInfo parameter)
+    {
+        var services = context.RequestServices;
+        var limits = services.GetRequiredService<Limits>();
+        var record = RequestRecord.Of(context);
+        var id = (string)context.Request.RouteValues["model"]!;
+        var lease = ModelsEndpoint.Known(services.GetRequiredService<ModelRegistry>(), id).Acquire();
+        context.Response.RegisterForDispose(lease);
+        record.Model = id;
+        context.Response.Headers["x-model"] = id;
+
+        record.Deadline = RequestHeaders.ReadDeadline(context.Request) is { } own && own < limits.RequestTimeout ? own : null;
+        var deadline = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted);
+        context.Response.RegisterForDispose(deadline);
+        deadline.CancelAfter(record.Deadline ?? limits.RequestTimeout);
+        record.Cost = new RequestContext(deadline.Token)
+        {
+            MaxTokens = limits.MaxTokens,
+            Priority = RequestHeaders.ReadPriority(context.Request),
+            Deadline = DateTimeOffset.UtcNow + (record.Deadline ?? limits.RequestTimeout),
+            Client = context.Connection.Id,
+            BodyBytes = context.Request.ContentLength,
+            Fingerprint = () => RequestFingerprint.Of(context.Request),
+        };
+        context.Response.RegisterForDispose(lease.Enter(record.Cost));
+        return ValueTask.FromResult<InferenceCall?>(new InferenceCall(lease.Model, limits, record.Cost, record));
+    }
+
+    /// <summary>Notes what is asked for, before it runs.</summary>
+    public void Begin(string task, int items) => (record.Task, record.Items) = (task, items);
+
+    /// <summary>What it cost, for the answer's body.</summary>
+    public Usage Usage => new(Context.Tokens);
+
+    /// <summary>Sets the headers that every inference has.</summary>
+    public void WriteHeaders(HttpResponse response)
+    {
+        response.Headers["x-tokenize-ms"] = RequestLog.Milliseconds(Context.Tokenize);
+        response.Headers["x-queue-ms"] = RequestLog.Milliseconds(Context.Queue);
+        response.Headers["x-inference-ms"] = RequestLog.Milliseconds(Context.Inference);
+        response.Headers["x-batch-size"] = Context.BatchSize.ToString(CultureInfo.InvariantCulture);
+        response.Headers["x-tokens"] = Context.Tokens.ToString(CultureInfo.InvariantCulture);
+    }
+}
+
+/// <summary>What a request cost.</summary>
+/// <param name="Tokens">Tokens of all inputs, special tokens included, padding not.</param>
+internal sealed record Usage(long Tokens);

@@ -1,0 +1,94 @@
+using System.Buffers;
+using System.Reflection;
+using System.Text.Json;
+using InferenceServer.Configuration;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Http.Middleware;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Http.Metadata;
+
+namespace InferenceServer.Http.Native;
+
+/// <summary>A request's body, read strictly: unknown and repeated fields are refused by name, every error says where it is and what was expected.</summary>
+/// <typeparam name="T">The body's record.</typeparam>
+internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T>>, IEndpointParameterMetadataProvider
+    where T : class
+{
+    /// <summary>The body.</summary>
+    public T Value { get; } = value;
+
+    /// <inheritdoc/>
+    public static async ValueTask<JsonBody<T>?> BindAsync(HttpContext context, ParameterInfo parameter)
+    {
+        if (!context.Request.HasJsonContentType() || !IsUtf8(context.Request.GetTypedHeaders().ContentType?.Charset.Value))
+        {
+            throw new BadHttpRequestException("The body must be JSON in UTF-8: send the header 'content-type: application/json'.", StatusCodes.Status415UnsupportedMediaType);
+        }
+
+        // The limit is kept here and not by Kestrel: Kestrel would close the connection while the client still sends, and the client would
+        // see a broken pipe instead of the reason. What is left of the body is thrown away after the answer, for 5 s at most.
+        var limit = context.RequestServices.GetRequiredService<Limits>().MaxBodyBytes;
+        context.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize = null;
+        Bound(context.Request.ContentLength ?? 0, limit);
+        var reader = context.Request.BodyReader;
+        while (true)
+        {
+            var read = await reader.ReadAsync(context.RequestAborted);
+            var length = read.Buffer.Length; // not to be asked for after AdvanceTo, which gives the buffers back
+            if (length > limit)
+            {
+                reader.AdvanceTo(read.Buffer.End);
+                Bound(length, limit);
+            }
+
+            if (read.IsCompleted)
+            {
+                try
+                {
+                    return new JsonBody<T>(Parse(read.Buffer));
+                }
+                finally
+                {
+                    reader.AdvanceTo(read.Buffer.End);
+                }
+            }
+
+            reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
+        }
+    }
+
+    /// <inheritdoc/>
+    public static void PopulateMetadata(ParameterInfo parameter, EndpointBuilder builder) =>
+        builder.Metadata.Add(new AcceptsMetadata(["application/json"], typeof(T)));
+
+    /// <summary>Parses a whole body.</summary>
+    /// <exception cref="RequestException">It is not such a body; the message says where and what was expected.</exception>
+    internal static T Parse(ReadOnlySequence<byte> body)
+    {
+        try
+        {
+            var reader = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = WireJson.MaxDepth });
+            var value = JsonSerializer.Deserialize<T>(ref reader, WireJson.Requests);
+            while (reader.Read())
+            {
+                // Anything after the value throws.
+            }
+
+            return value ?? throw new RequestException(ErrorCode.Malformed, $"The body is null; expected an object with the fields {string.Join(", ", JsonDiagnosis.Fields(typeof(T)))}.");
+        }
+        catch (JsonException e)
+        {
+            throw JsonDiagnosis.Explain(e, body, typeof(T));
+        }
+    }
+
+    private static void Bound(long length, long limit)
+    {
+        if (length > limit)
+        {
+            throw new RequestException(ErrorCode.TooLarge, $"The body is larger than {limit} bytes (setting Limits:MaxBodyBytes). Send fewer inputs a request.");
+        }
+    }
+
+    private static bool IsUtf8(string? charset) => charset is null || charset.Trim('"').Equals("utf-8", StringComparison.OrdinalIgnoreCase);
+}

@@ -1,0 +1,52 @@
+using InferenceServer.Configuration;
+using InferenceServer.Engine.Tasks;
+using InferenceServer.Engine.Tasks.Similarity;
+using InferenceServer.Http.Middleware;
+
+namespace InferenceServer.Http.Native;
+
+/// <summary><c>POST /api/models/{model}/similarity</c>.</summary>
+internal static class SimilarityEndpoint
+{
+    /// <summary>Maps it.</summary>
+    public static void MapSimilarity(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/similarity", RunAsync)
+        .Describes("similarity", "Compare a text with others", "Cosine, dot product, or negative distance, as the model's folder says. With 'explain', what every pair of tokens contributes; the contributions add up to the score.", "demo-bert", """{"source": "The cat sleeps on the sofa.", "sentences": ["O gato dorme no sofá.", "The train leaves at nine."], "explain": true}""")
+        .Refuses(400, 404, 409, 413, 415, 422, 429, 500, 503, 504);
+
+    private static async Task<JsonAnswer<SimilarityAnswer>> RunAsync(InferenceCall call, JsonBody<SimilarityBody> body)
+    {
+        var b = body.Value;
+        var task = TaskNames.Require<SimilarityTask>(call.Model);
+        call.Begin("similarity", b.Sentences.Length);
+        if (b.Sentences.Length == 0)
+        {
+            throw RequestException.Unprocessable("sentences", "'sentences' is an empty list; send at least 1.");
+        }
+
+        Bounds.Count("sentences", b.Sentences.Length, call.Limits.MaxInputs);
+        var request = new SimilarityRequest { Source = b.Source, Sentences = b.Sentences, Explain = b.Explain ?? false };
+        var result = await task.RunAsync(call.Model, request, call.Context);
+        Bounds.Answer(result.Explanations?.Sum(e => (long)e.SourceTokens.Count * e.SentenceTokens.Count * Bounds.BytesPerNumber) ?? 0, call.Limits, "Send fewer or shorter sentences, or leave 'explain' out.");
+        return new(new SimilarityAnswer(call.Model.Manifest.Id, result.Scores, result.Explanations, call.Usage), call);
+    }
+}
+
+/// <summary>A text and those it is compared with.</summary>
+internal sealed record SimilarityBody
+{
+    /// <summary>The text that is compared.</summary>
+    public required string Source { get; init; }
+
+    /// <summary>The texts that it is compared with, at least 1.</summary>
+    public required string[] Sentences { get; init; }
+
+    /// <summary>Say for every pair of tokens what it contributes (mean-pooled encoders). Default: false.</summary>
+    public bool? Explain { get; init; }
+}
+
+/// <summary>How alike the texts are.</summary>
+/// <param name="Model">The model's id.</param>
+/// <param name="Scores">One score a sentence, in their order.</param>
+/// <param name="Explanations">One explanation a sentence, when asked for.</param>
+/// <param name="Usage">What it cost.</param>
+internal sealed record SimilarityAnswer(string Model, IReadOnlyList<float> Scores, IReadOnlyList<SimilarityExplanation>? Explanations, Usage Usage);
