@@ -1,7 +1,9 @@
 using System.Text;
 using System.Text.Json;
+using Google.Protobuf;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Onnx;
+using InferenceServer.Engine.Onnx.Proto;
 using Xunit;
 
 namespace InferenceServer.Engine.Tests.Onnx;
@@ -97,8 +99,8 @@ public sealed class ZooGraphTests(ITestOutputHelper output)
         var file = Path.GetTempFileName();
         try
         {
-            var graph = new ProtoWriter().Bytes(1, ProtoWriter.Node(op, ["x", "w", "b"], ["y"], domain)).ToArray();
-            File.WriteAllBytes(file, new ProtoWriter().Bytes(7, graph).ToArray());
+            var node = new NodeProto { OpType = op, Domain = domain, Input = { "x", "w", "b" }, Output = { "y" } };
+            File.WriteAllBytes(file, new ModelProto { Graph = new GraphProto { Node = { node } } }.ToByteArray());
 
             var summary = OnnxGraph.Read(file, ModelConfig.From(JsonDocument.Parse("{}").RootElement)).Summary;
 
