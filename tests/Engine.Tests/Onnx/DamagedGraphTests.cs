@@ -41,11 +41,15 @@ public sealed class DamagedGraphTests : IDisposable
     {
         var whole = File.ReadAllBytes(Path.Combine(Shared.Zoo, "bert-classify", "model.onnx"));
         var step = Math.Max(1, whole.Length / 400);
+        var cuts = 0;
         for (var length = 1; length < whole.Length - step; length += step)
         {
+            cuts++;
             var file = Write("model.onnx", whole[..length]);
             Assert.Contains("model.onnx", Assert.Throws<ModelLoadException>(() => OnnxGraph.Read(file, Config)).Message, StringComparison.Ordinal);
         }
+
+        Checks.AtLeast(390, cuts, "cuts");
     }
 
     [Theory]
@@ -57,8 +61,14 @@ public sealed class DamagedGraphTests : IDisposable
     public void Changed_bytes_are_read_or_refused(string model, string name)
     {
         var whole = File.ReadAllBytes(Path.Combine(Shared.Zoo, model, name));
+        foreach (var data in Directory.GetFiles(Path.Combine(Shared.Zoo, model), "*.data"))
+        {
+            File.Copy(data, Path.Combine(folder, Path.GetFileName(data)));
+        }
+
         var random = new Random(20260101);
         var watch = Stopwatch.StartNew();
+        int read = 0, refused = 0;
         for (var round = 0; round < 400; round++)
         {
             var bytes = (byte[])whole.Clone();
@@ -75,13 +85,16 @@ public sealed class DamagedGraphTests : IDisposable
                 var graph = OnnxGraph.Read(file, Config);
                 Assert.NotNull(graph.Summary.Inputs);
                 Assert.NotEmpty(graph.ReadModel());
+                read++;
             }
             catch (ModelLoadException e)
             {
                 Assert.NotEmpty(e.Message);
+                refused++;
             }
         }
 
+        Assert.True(read > 10 && refused > 10, $"{read} read, {refused} refused: the changes should do both");
         Assert.True(watch.Elapsed < TimeSpan.FromMinutes(1), $"took {watch.Elapsed}");
     }
 
