@@ -25,7 +25,7 @@ public sealed class PredictionParityTests(ZooModels zoo)
     {
         ["text-classification"] = 54,
         ["fill-mask"] = 26,
-        ["token-classification"] = 12,
+        ["token-classification"] = 60,
         ["question-answering"] = 9,
         ["next-token"] = 54,
         ["perplexity"] = 49,
