@@ -17,6 +17,8 @@ public sealed class OpenApiTests(DemoServer demo)
         [504] = "DeadlineTests: a deadline of no length",
     };
 
+    private const int LeastOperations = 12;
+
     private static readonly string[] Verbs = ["get", "put", "post", "delete", "patch"];
 
     [Fact]
@@ -64,7 +66,7 @@ public sealed class OpenApiTests(DemoServer demo)
     public async Task Every_status_that_the_code_answers_is_documented_and_the_other_way_round()
     {
         var document = await DocumentAsync();
-        var operations = Operations(document).ToArray();
+        var operations = Operations(document);
         var answered = operations.ToDictionary(o => $"{o.Method} {o.Path}", _ => new SortedSet<int>());
         async Task Provoke(string method, string path, string? body, string contentType = "application/json")
         {
@@ -120,6 +122,7 @@ public sealed class OpenApiTests(DemoServer demo)
     public async Task Errors_are_problem_documents_and_enumerations_are_texts()
     {
         var document = await DocumentAsync();
+        var problems = 0;
         foreach (var (path, method, operation) in Operations(document))
         {
             foreach (var (status, response) in operation["responses"]!.AsObject().Where(r => r.Key[0] is '4' or '5'))
@@ -127,9 +130,12 @@ public sealed class OpenApiTests(DemoServer demo)
                 if (response!["content"] is { } content)
                 {
                     Assert.True(content["application/problem+json"] is not null, $"{method} {path} {status}: {content.ToJsonString()}");
+                    problems++;
                 }
             }
         }
+
+        Assert.True(problems >= LeastOperations, $"{problems} errors are described, of at least {LeastOperations}");
 
         var enumerations = Descendants(document).OfType<JsonObject>().Where(o => o["enum"] is JsonArray).ToArray();
         Assert.NotEmpty(enumerations);
@@ -143,11 +149,18 @@ public sealed class OpenApiTests(DemoServer demo)
         _ => [node],
     };
 
-    private static IEnumerable<(string Path, string Method, JsonNode Operation)> Operations(JsonNode document) =>
-        from path in document["paths"]!.AsObject()
-        from operation in path.Value!.AsObject()
-        where Verbs.Contains(operation.Key)
-        select (path.Key, operation.Key, operation.Value!);
+    private static (string Path, string Method, JsonNode Operation)[] Operations(JsonNode document)
+    {
+        (string, string, JsonNode)[] operations =
+        [
+            .. from path in document["paths"]!.AsObject()
+               from operation in path.Value!.AsObject()
+               where Verbs.Contains(operation.Key)
+               select (path.Key, operation.Key, operation.Value!),
+        ];
+        Assert.True(operations.Length >= LeastOperations, $"the document has {operations.Length} operations, of at least {LeastOperations}");
+        return operations;
+    }
 
     /// <summary>The examples of a body; the summary of one among several ends in the model that it runs on.</summary>
     private static IEnumerable<(string Name, string? Model, JsonNode Body)> Bodies(JsonNode document, JsonNode operation)

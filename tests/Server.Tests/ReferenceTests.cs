@@ -9,16 +9,16 @@ namespace InferenceServer.Server.Tests;
 public sealed class DemoReferenceTests(DemoServer demo)
 {
     [Fact]
-    public Task Bert() => new Reference(demo.Client, Repository.Models, "demo-bert").CompareAsync();
+    public Task Bert() => new Reference(demo.Client, Repository.Models, "demo-bert").CompareAsync(atLeast: 32);
 
     [Fact]
-    public Task Gpt() => new Reference(demo.Client, Repository.Models, "demo-gpt").CompareAsync();
+    public Task Gpt() => new Reference(demo.Client, Repository.Models, "demo-gpt").CompareAsync(atLeast: 15);
 
     [Fact]
-    public Task Language() => new Reference(demo.Client, Repository.Models, "demo-language").CompareAsync();
+    public Task Language() => new Reference(demo.Client, Repository.Models, "demo-language").CompareAsync(atLeast: 30);
 
     [Fact]
-    public Task Encoder_of_the_translator() => new Reference(demo.Client, Repository.Models, "demo-translator").CompareAsync();
+    public Task Encoder_of_the_translator() => new Reference(demo.Client, Repository.Models, "demo-translator").CompareAsync(atLeast: 10);
 }
 
 /// <summary>Two real models, named by the models setting.</summary>
@@ -29,8 +29,8 @@ public sealed class RealModelTests
     {
         var models = Repository.Shared("models");
         await using var server = await ServerProcess.StartAsync(models);
-        await new Reference(server.Client, models, "all-MiniLM-L6-v2").CompareAsync();
-        await new Reference(server.Client, models, "SmolLM2-135M-Instruct").CompareAsync();
+        await new Reference(server.Client, models, "all-MiniLM-L6-v2").CompareAsync(atLeast: 44);
+        await new Reference(server.Client, models, "SmolLM2-135M-Instruct").CompareAsync(atLeast: 16);
         server.AssertCleanLog();
     }
 }
@@ -57,14 +57,15 @@ internal sealed class Reference
     }
 
     /// <summary>Compares whatever the references hold of each case: ids, vectors, scores, attention.</summary>
-    public async Task CompareAsync()
+    /// <param name="atLeast">How many values the references hold at least.</param>
+    public async Task CompareAsync(int atLeast)
     {
         foreach (var reference in cases)
         {
             await CompareAsync(reference!);
         }
 
-        Assert.True(compared >= cases.Count, $"{path}: only {compared} values compared");
+        Assert.True(compared >= atLeast, $"{path}: {compared} values compared, of at least {atLeast}: the references are missing or cut short");
     }
 
     private async Task CompareAsync(JsonNode reference)

@@ -1,4 +1,5 @@
 using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Onnx.Proto;
 
 namespace InferenceServer.Engine.Onnx;
 
@@ -59,13 +60,13 @@ internal static class AttentionTaps
 
         // [batch * heads, query, key] -> [batch, heads, query, key]; a tensor that has the four axes already stays as it is.
         var name = $"{site.Tensor}/probabilities";
-        edit.AddInitializer(ProtoWriter.Integers($"{name}/heads", -1, heads.Value));
-        edit.AddInitializer(ProtoWriter.Integers($"{name}/from", -2));
-        edit.AddInitializer(ProtoWriter.Integers($"{name}/to", long.MaxValue));
-        edit.AddNode(ProtoWriter.Node("Shape", [site.Tensor], [$"{name}/shape"]));
-        edit.AddNode(ProtoWriter.Node("Slice", [$"{name}/shape", $"{name}/from", $"{name}/to"], [$"{name}/last"]));
-        edit.AddNode(ProtoWriter.Node("Concat", [$"{name}/heads", $"{name}/last"], [$"{name}/four"], "", ProtoWriter.Attribute("axis", 0L)));
-        edit.AddNode(ProtoWriter.Node("Reshape", [site.Tensor, $"{name}/four"], [name]));
+        edit.AddInitializer(TensorProto.Of($"{name}/heads", -1, heads.Value));
+        edit.AddInitializer(TensorProto.Of($"{name}/from", -2));
+        edit.AddInitializer(TensorProto.Of($"{name}/to", long.MaxValue));
+        edit.AddNode(new NodeProto { OpType = "Shape", Input = { site.Tensor }, Output = { $"{name}/shape" } });
+        edit.AddNode(new NodeProto { OpType = "Slice", Input = { $"{name}/shape", $"{name}/from", $"{name}/to" }, Output = { $"{name}/last" } });
+        edit.AddNode(new NodeProto { OpType = "Concat", Input = { $"{name}/heads", $"{name}/last" }, Output = { $"{name}/four" }, Attribute = { AttributeProto.Of("axis", 0) } });
+        edit.AddNode(new NodeProto { OpType = "Reshape", Input = { site.Tensor, $"{name}/four" }, Output = { name } });
         edit.AddOutput(name);
         return name;
     }

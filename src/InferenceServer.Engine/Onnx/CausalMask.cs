@@ -1,3 +1,5 @@
+using DataType = InferenceServer.Engine.Onnx.Proto.TensorProto.Types.DataType;
+
 namespace InferenceServer.Engine.Onnx;
 
 /// <summary>
@@ -91,7 +93,14 @@ internal static class CausalMask
     /// <summary>A constant square whose part above the diagonal has one value and the rest another.</summary>
     private static bool IsTriangle(OnnxModel model, OnnxTensor tensor)
     {
-        var size = tensor.DataType switch { 9 or 2 or 3 => 1, 10 or 16 => 2, 1 or 6 => 4, 7 or 11 => 8, _ => 0 };
+        var size = tensor.DataType switch
+        {
+            DataType.Bool or DataType.Uint8 or DataType.Int8 => 1,
+            DataType.Float16 or DataType.Bfloat16 => 2,
+            DataType.Float or DataType.Int32 => 4,
+            DataType.Int64 or DataType.Double => 8,
+            _ => 0,
+        };
         if (size == 0 || tensor.Dims.Count < 2 || tensor.Dims[^1] != tensor.Dims[^2] || tensor.Dims[^1] < 2)
         {
             return false;

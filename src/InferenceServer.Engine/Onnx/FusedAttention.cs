@@ -1,3 +1,5 @@
+using InferenceServer.Engine.Onnx.Proto;
+
 namespace InferenceServer.Engine.Onnx;
 
 /// <summary>
@@ -48,18 +50,18 @@ internal static class FusedAttention
         string[] Outputs(string fourth) => [node.Output(0), node.Output(1), node.Output(2), fourth];
         if (node.IsStandard)
         {
-            edit.Replace(node, edit.Rewrite(node, Outputs(name), ("qk_matmul_output_mode", ProtoWriter.Attribute("qk_matmul_output_mode", 3L))));
+            edit.Replace(node, edit.Rewrite(node, Outputs(name), AttributeProto.Of("qk_matmul_output_mode", 3)));
         }
         else if (node.OpType == "GroupQueryAttention")
         {
             edit.DeclareType(name, index.FloatType(node.Input(0)));
-            edit.Replace(node, edit.Rewrite(node, Outputs(name), ("qk_output", ProtoWriter.Attribute("qk_output", 2L))));
+            edit.Replace(node, edit.Rewrite(node, Outputs(name), AttributeProto.Of("qk_output", 2)));
         }
         else
         {
             var scores = $"{node.Output(0)}/scores";
             edit.DeclareType(scores, index.FloatType(node.Input(node.OpType == "Attention" ? 1 : 0)));
-            edit.AddNode(ProtoWriter.Node("Softmax", [scores], [name], "", ProtoWriter.Attribute("axis", -1L)));
+            edit.AddNode(new NodeProto { OpType = "Softmax", Input = { scores }, Output = { name }, Attribute = { AttributeProto.Of("axis", -1) } });
             if (node.OpType == "MultiHeadAttention")
             {
                 edit.Replace(node, edit.Rewrite(node, Outputs(scores)));
@@ -75,7 +77,7 @@ internal static class FusedAttention
     }
 
     /// <summary>com.microsoft Attention as MatMul (its packed weights), Split and MultiHeadAttention (which adds the packed bias).</summary>
-    private static byte[][] Unpacked(OnnxModel model, GraphIndex index, OnnxNode node, string scores, GraphEdit edit)
+    private static NodeProto[] Unpacked(OnnxModel model, GraphIndex index, OnnxNode node, string scores, GraphEdit edit)
     {
         var prefix = node.Output(0);
         var sizes = Sizes(index, node)!;
@@ -83,23 +85,30 @@ internal static class FusedAttention
         var splitByInput = model.Opsets.GetValueOrDefault("") >= 13;
         if (splitByInput)
         {
-            edit.AddInitializer(ProtoWriter.Integers(split, [.. sizes]));
+            edit.AddInitializer(TensorProto.Of(split, [.. sizes]));
         }
 
-        var attributes = new List<byte[]> { ProtoWriter.Attribute("num_heads", node.Attribute("num_heads")!.Integer) };
-        attributes.AddRange(((string[])["scale", "mask_filter_value"]).Select(node.Attribute).OfType<OnnxAttribute>().Where(a => a.HasFloat).Select(a => ProtoWriter.Attribute(a.Name, a.Float)));
+        var attributes = new List<AttributeProto> { AttributeProto.Of("num_heads", node.Attribute("num_heads")!.Integer) };
+        attributes.AddRange(((string[])["scale", "mask_filter_value"]).Select(node.Attribute).OfType<OnnxAttribute>().Where(a => a.HasFloat).Select(a => AttributeProto.Of(a.Name, a.Float)));
         if (IsSet(node, "unidirectional"))
         {
-            attributes.Add(ProtoWriter.Attribute("unidirectional", 1L));
+            attributes.Add(AttributeProto.Of("unidirectional", 1));
         }
 
         return
         [
-            ProtoWriter.Node("MatMul", [node.Input(0), node.Input(1)], [packed]),
+            new NodeProto { OpType = "MatMul", Input = { node.Input(0), node.Input(1) }, Output = { packed } },
             splitByInput
-                ? ProtoWriter.Node("Split", [packed, split], [query, key, value], "", ProtoWriter.Attribute("axis", -1L))
-                : ProtoWriter.Node("Split", [packed], [query, key, value], "", ProtoWriter.Attribute("axis", -1L), ProtoWriter.Attribute("split", sizes)),
-            ProtoWriter.Node("MultiHeadAttention", [query, key, value, node.Input(2), node.Input(3), node.Input(5)], [node.Output(0), "", "", scores], "com.microsoft", [.. attributes]),
+                ? new NodeProto { OpType = "Split", Input = { packed, split }, Output = { query, key, value }, Attribute = { AttributeProto.Of("axis", -1) } }
+                : new NodeProto { OpType = "Split", Input = { packed }, Output = { query, key, value }, Attribute = { AttributeProto.Of("axis", -1), AttributeProto.Of("split", sizes) } },
+            new NodeProto
+            {
+                OpType = "MultiHeadAttention",
+                Domain = "com.microsoft",
+                Input = { query, key, value, node.Input(2), node.Input(3), node.Input(5) },
+                Output = { node.Output(0), "", "", scores },
+                Attribute = { attributes },
+            },
         ];
     }
 

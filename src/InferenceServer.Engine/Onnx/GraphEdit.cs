@@ -1,3 +1,7 @@
+using Google.Protobuf;
+using InferenceServer.Engine.Onnx.Proto;
+using DataType = InferenceServer.Engine.Onnx.Proto.TensorProto.Types.DataType;
+
 namespace InferenceServer.Engine.Onnx;
 
 /// <summary>
@@ -7,87 +11,69 @@ namespace InferenceServer.Engine.Onnx;
 /// </summary>
 internal sealed class GraphEdit(OnnxModel model)
 {
-    private readonly List<byte[]> nodes = [];
-    private readonly List<byte[]> initializers = [];
-    private readonly List<byte[]> values = [];
-    private readonly List<string> outputs = [];
-    private readonly SortedList<long, (long End, List<byte[]> Nodes)> replaced = [];
-    private readonly Dictionary<string, long> opsets = new(StringComparer.Ordinal);
+    private readonly GraphProto added = new();
+    private readonly SortedList<long, (long End, NodeProto[] Nodes)> replaced = [];
 
-    public bool IsEmpty => nodes.Count == 0 && outputs.Count == 0 && replaced.Count == 0;
+    public bool IsEmpty => added.Node.Count == 0 && added.Output.Count == 0 && replaced.Count == 0;
 
-    public void AddNode(byte[] node) => nodes.Add(node);
+    public void AddNode(NodeProto node) => added.Node.Add(node);
 
-    public void AddInitializer(byte[] tensor) => initializers.Add(tensor);
+    public void AddInitializer(TensorProto tensor) => added.Initializer.Add(tensor);
 
     /// <summary>Declares the element type of a tensor, for an operator whose type ONNX Runtime does not infer.</summary>
-    public void DeclareType(string tensor, int type) =>
-        values.Add(new ProtoWriter().Text(1, tensor).Bytes(2, new ProtoWriter().Bytes(1, new ProtoWriter().Integer(1, type).ToArray()).ToArray()).ToArray());
+    public void DeclareType(string tensor, DataType type) =>
+        added.ValueInfo.Add(new ValueInfoProto { Name = tensor, Type = new TypeProto { TensorType = new TypeProto.Types.Tensor { ElemType = type } } });
 
     /// <summary>Makes a tensor an output of the graph; its type is left to ONNX Runtime's inference.</summary>
     public void AddOutput(string name)
     {
-        if (!outputs.Contains(name) && model.Graph.Outputs.All(o => o.Name != name))
+        if (added.Output.All(o => o.Name != name) && model.Graph.Outputs.All(o => o.Name != name))
         {
-            outputs.Add(name);
-        }
-    }
-
-    /// <summary>Makes sure that the file imports an operator set.</summary>
-    public void RequireOpset(string domain, long version)
-    {
-        if (!model.Opsets.ContainsKey(domain))
-        {
-            opsets[domain] = version;
+            added.Output.Add(new ValueInfoProto { Name = name });
         }
     }
 
     /// <summary>The node with other outputs and with attributes that are added or replaced; all else stays as the file has it.</summary>
-    public byte[] Rewrite(OnnxNode node, IReadOnlyList<string> outputsOfNode, params (string Name, byte[] Attribute)[] attributes)
+    public NodeProto Rewrite(OnnxNode node, IReadOnlyList<string> outputs, params AttributeProto[] attributes)
     {
         using var reader = new WireReader(model.FilePath);
-        var result = new ProtoWriter();
-        foreach (var field in reader.Fields(node.ContentStart, node.End))
+        NodeProto result;
+        try
         {
-            var replacedField = field.Number == 2
-                || (field.Number == 5 && reader.Fields(field).Any(f => f.Number == 1 && attributes.Any(a => a.Name == reader.Text(f))));
-            if (!replacedField)
+            result = NodeProto.Parser.ParseFrom(reader.Bytes(node.ContentStart, checked((int)(node.End - node.ContentStart))));
+        }
+        catch (InvalidProtocolBufferException)
+        {
+            throw reader.Damaged(node.Start);
+        }
+
+        result.Output.Clear();
+        result.Output.Add(outputs);
+        foreach (var attribute in attributes)
+        {
+            foreach (var old in result.Attribute.Where(a => a.Name == attribute.Name).ToList())
             {
-                result.Raw(reader.Bytes(field.TagStart, checked((int)(field.End - field.TagStart))));
+                result.Attribute.Remove(old);
             }
+
+            result.Attribute.Add(attribute);
         }
 
-        foreach (var output in outputsOfNode)
-        {
-            result.Text(2, output);
-        }
-
-        foreach (var (_, attribute) in attributes)
-        {
-            result.Bytes(5, attribute);
-        }
-
-        return result.ToArray();
+        return result;
     }
 
     /// <summary>Puts other nodes in the place of one.</summary>
-    public void Replace(OnnxNode node, params byte[][] by) => replaced[node.Start] = (node.End, [.. by]);
+    public void Replace(OnnxNode node, params NodeProto[] by) => replaced[node.Start] = (node.End, by);
 
-    /// <summary>What is put behind the file: <c>ModelProto { graph { node, initializer, output }, opset_import }</c>.</summary>
-    public byte[] Appendix()
+    /// <summary>Tag and length of a length-delimited field whose value follows.</summary>
+    internal static byte[] Header(int field, int length)
     {
-        var graph = new ProtoWriter();
-        nodes.ForEach(node => graph.Bytes(1, node));
-        initializers.ForEach(tensor => graph.Bytes(5, tensor));
-        values.ForEach(value => graph.Bytes(13, value));
-        outputs.ForEach(output => graph.Bytes(12, new ProtoWriter().Text(1, output).ToArray()));
-        var appendix = new ProtoWriter().Bytes(7, graph.ToArray());
-        foreach (var (domain, version) in opsets)
-        {
-            appendix.Bytes(8, new ProtoWriter().Text(1, domain).Integer(2, version).ToArray());
-        }
-
-        return appendix.ToArray();
+        var tag = WireFormat.MakeTag(field, WireFormat.WireType.LengthDelimited);
+        var bytes = new byte[CodedOutputStream.ComputeUInt32Size(tag) + CodedOutputStream.ComputeLengthSize(length)];
+        using var output = new CodedOutputStream(bytes);
+        output.WriteUInt32(tag);
+        output.WriteLength(length);
+        return bytes;
     }
 
     /// <summary>The edited model.</summary>
@@ -109,7 +95,7 @@ internal sealed class GraphEdit(OnnxModel model)
             foreach (var (start, (end, by)) in inside)
             {
                 Part(from, start);
-                by.ForEach(node => Own(new ProtoWriter().Bytes(7, new ProtoWriter().Bytes(1, node).ToArray()).ToArray()));
+                Own(new ModelProto { Graph = new GraphProto { Node = { by } } }.ToByteArray());
                 from = end;
             }
 
@@ -119,7 +105,7 @@ internal sealed class GraphEdit(OnnxModel model)
 
         using var reader = new WireReader(model.FilePath);
         Copy(copied, reader.Length);
-        Own(Appendix());
+        Own(new ModelProto { Graph = added }.ToByteArray());
         var result = new byte[pieces.Sum(p => p.Length)];
         var at = 0;
         foreach (var (start, length, own) in pieces)
@@ -147,7 +133,7 @@ internal sealed class GraphEdit(OnnxModel model)
         {
             if (end > start)
             {
-                Own(new ProtoWriter().Header(7, end - start).ToArray());
+                Own(Header(ModelProto.GraphFieldNumber, checked((int)(end - start))));
                 Copy(start, end);
             }
         }

@@ -1,4 +1,5 @@
 using InferenceServer.Engine.Manifest;
+using DataType = InferenceServer.Engine.Onnx.Proto.TensorProto.Types.DataType;
 
 namespace InferenceServer.Engine.Onnx;
 
@@ -123,20 +124,20 @@ internal sealed class GraphIndex
     /// <summary>Number of axes of a tensor, declared by the file or inferred; null when neither says.</summary>
     public int? Rank(string tensor) => Rank(tensor, 0);
 
-    /// <summary>Type of a float tensor as ONNX numbers it (1 float, 10 float16, 16 bfloat16), declared or followed to a weight or a Cast; float when nothing says.</summary>
-    public int FloatType(string tensor)
+    /// <summary>Type of a float tensor (float, float16, bfloat16), declared or followed to a weight or a Cast; float when nothing says.</summary>
+    public DataType FloatType(string tensor)
     {
-        const int none = 1;
+        const DataType none = DataType.Float;
         for (var hops = 0; hops < 64; hops++)
         {
             var type = declared.GetValueOrDefault(tensor)?.Type switch
             {
-                ElementType.Float => 1,
-                ElementType.Float16 => 10,
-                ElementType.BFloat16 => 16,
-                _ => Constant(tensor)?.DataType ?? 0,
+                ElementType.Float => DataType.Float,
+                ElementType.Float16 => DataType.Float16,
+                ElementType.BFloat16 => DataType.Bfloat16,
+                _ => Constant(tensor)?.DataType ?? DataType.Undefined,
             };
-            if (type is 1 or 10 or 16)
+            if (IsFloat(type))
             {
                 return type;
             }
@@ -144,9 +145,9 @@ internal sealed class GraphIndex
             switch (Producer(tensor))
             {
                 case { OpType: "Cast" } node:
-                    return (int)(node.Attribute("to")?.Integer ?? none);
+                    return node.Attribute("to") is { } to ? (DataType)to.Integer : none;
                 case { Inputs.Count: > 0 } node:
-                    tensor = node.Inputs.FirstOrDefault(i => Constant(i)?.DataType is 1 or 10 or 16) ?? node.Input(0);
+                    tensor = node.Inputs.FirstOrDefault(i => Constant(i) is { } weight && IsFloat(weight.DataType)) ?? node.Input(0);
                     break;
                 default:
                     return none;
@@ -155,6 +156,9 @@ internal sealed class GraphIndex
 
         return none;
     }
+
+    /// <summary>True for the float types of activations.</summary>
+    public static bool IsFloat(DataType type) => type is DataType.Float or DataType.Float16 or DataType.Bfloat16;
 
     private int? Rank(string tensor, int depth)
     {

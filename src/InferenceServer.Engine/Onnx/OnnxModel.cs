@@ -1,73 +1,12 @@
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Onnx.Proto;
+using DataType = InferenceServer.Engine.Onnx.Proto.TensorProto.Types.DataType;
 
 namespace InferenceServer.Engine.Onnx;
 
-/// <summary>A constant tensor (TensorProto) without its data: where the bytes lie, and the numbers of small integer ones.</summary>
-internal sealed class OnnxTensor
-{
-    public string Name = "";
-    public int DataType;
-    public readonly List<long> Dims = [];
-    public readonly List<long> Integers = [];
-    public long RawStart;
-    public long RawLength;
-    public bool IsExternal;
-    public string? Location;
-
-    /// <summary>Number of elements, saturating.</summary>
-    public double Elements => Dims.Aggregate(1.0, (product, dim) => product * Math.Max(0, dim));
-}
-
-/// <summary>An attribute of a node; only the kinds that are looked at.</summary>
-internal sealed class OnnxAttribute
-{
-    public string Name = "";
-    public long Integer;
-    public float Float;
-    public bool HasFloat;
-    public readonly List<long> Integers = [];
-    public string? Text;
-    public OnnxTensor? Tensor;
-    public readonly List<GraphData> Graphs = [];
-}
-
-/// <summary>A node (NodeProto) and the bytes of the file where it stands.</summary>
-internal sealed class OnnxNode
-{
-    public string Name = "";
-    public string OpType = "";
-    public string Domain = "";
-    public readonly List<string> Inputs = [];
-    public readonly List<string> Outputs = [];
-    public readonly List<OnnxAttribute> Attributes = [];
-    public long Start;
-    public long ContentStart;
-    public long End;
-
-    public bool IsStandard => Domain is "" or "ai.onnx";
-
-    public string Operator => IsStandard ? $"ai.onnx {OpType}" : $"{Domain} {OpType}";
-
-    public string Input(int index) => index < Inputs.Count ? Inputs[index] : "";
-
-    public string Output(int index) => index < Outputs.Count ? Outputs[index] : "";
-
-    public OnnxAttribute? Attribute(string name) => Attributes.Find(a => a.Name == name);
-}
-
-/// <summary>A graph (GraphProto) without its weights.</summary>
-internal sealed class GraphData
-{
-    public readonly List<OnnxNode> Nodes = [];
-    public readonly Dictionary<string, OnnxTensor> Initializers = new(StringComparer.Ordinal);
-    public readonly List<GraphTensor> Inputs = [];
-    public readonly List<GraphTensor> Outputs = [];
-    public readonly Dictionary<string, GraphTensor> Values = new(StringComparer.Ordinal);
-}
-
 /// <summary>A model file (ModelProto) without its weights: nodes, shapes, attributes, small integer constants.</summary>
-/// <remarks>Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto</remarks>
+/// <remarks>Field numbers are those of onnx.proto beside this file.</remarks>
 internal sealed class OnnxModel
 {
     private const int MostElements = 2_000_000;
@@ -150,17 +89,17 @@ internal sealed class OnnxModel
         {
             switch (field.Number)
             {
-                case 2:
+                case ModelProto.ProducerNameFieldNumber:
                     Producer = reader.Text(field);
                     break;
-                case 3:
+                case ModelProto.ProducerVersionFieldNumber:
                     Producer = $"{Producer} {reader.Text(field)}".Trim();
                     break;
-                case 7:
+                case ModelProto.GraphFieldNumber:
                     GraphRanges.Add(field);
                     ReadGraph(field, Graph, 0);
                     break;
-                case 8:
+                case ModelProto.OpsetImportFieldNumber:
                     ReadOpset(field);
                     break;
             }
@@ -180,10 +119,10 @@ internal sealed class OnnxModel
         {
             switch (field.Number)
             {
-                case 1:
+                case OperatorSetIdProto.DomainFieldNumber:
                     domain = reader.Text(field);
                     break;
-                case 2:
+                case OperatorSetIdProto.VersionFieldNumber:
                     version = unchecked((long)field.Value);
                     break;
             }
@@ -203,27 +142,26 @@ internal sealed class OnnxModel
         {
             switch (field.Number)
             {
-                case 1:
+                case GraphProto.NodeFieldNumber:
                     graph.Nodes.Add(ReadNode(field, depth));
                     break;
-                case 5:
+                case GraphProto.InitializerFieldNumber:
                     var tensor = ReadTensor(field);
                     graph.Initializers[tensor.Name] = tensor;
                     Weigh(tensor);
                     break;
-                case 11:
+                case GraphProto.InputFieldNumber:
                     graph.Inputs.Add(ReadValue(field));
                     break;
-                case 12:
+                case GraphProto.OutputFieldNumber:
                     graph.Outputs.Add(ReadValue(field));
                     break;
-                case 13:
+                case GraphProto.ValueInfoFieldNumber:
                     var value = ReadValue(field);
                     graph.Values[value.Name] = value;
                     break;
             }
         }
-
     }
 
     private OnnxNode ReadNode(WireField message, int depth)
@@ -234,22 +172,22 @@ internal sealed class OnnxModel
         {
             switch (field.Number)
             {
-                case 1:
+                case NodeProto.InputFieldNumber:
                     node.Inputs.Add(reader.Text(field));
                     break;
-                case 2:
+                case NodeProto.OutputFieldNumber:
                     node.Outputs.Add(reader.Text(field));
                     break;
-                case 3:
+                case NodeProto.NameFieldNumber:
                     node.Name = reader.Text(field);
                     break;
-                case 4:
+                case NodeProto.OpTypeFieldNumber:
                     node.OpType = reader.Text(field);
                     break;
-                case 5:
+                case NodeProto.AttributeFieldNumber:
                     node.Attributes.Add(ReadAttribute(field, depth));
                     break;
-                case 7:
+                case NodeProto.DomainFieldNumber:
                     node.Domain = reader.Text(field);
                     break;
             }
@@ -271,28 +209,28 @@ internal sealed class OnnxModel
         {
             switch (field.Number)
             {
-                case 1:
+                case AttributeProto.NameFieldNumber:
                     attribute.Name = reader.Text(field);
                     break;
-                case 2:
+                case AttributeProto.FFieldNumber:
                     attribute.Float = BitConverter.UInt32BitsToSingle((uint)field.Value);
                     attribute.HasFloat = true;
                     break;
-                case 3:
+                case AttributeProto.IFieldNumber:
                     attribute.Integer = unchecked((long)field.Value);
                     break;
-                case 4 when field.Length <= 1024:
+                case AttributeProto.SFieldNumber when field.Length <= 1024:
                     attribute.Text = reader.Text(field);
                     break;
-                case 5:
+                case AttributeProto.TFieldNumber:
                     attribute.Tensor = ReadTensor(field);
                     break;
-                case 6 or 11:
+                case AttributeProto.GFieldNumber or AttributeProto.GraphsFieldNumber:
                     var graph = new GraphData();
                     ReadGraph(field, graph, depth + 1);
                     attribute.Graphs.Add(graph);
                     break;
-                case 8:
+                case AttributeProto.IntsFieldNumber:
                     reader.AddIntegers(field, attribute.Integers, MostIntegers);
                     break;
             }
@@ -309,34 +247,34 @@ internal sealed class OnnxModel
         {
             switch (field.Number)
             {
-                case 1:
+                case TensorProto.DimsFieldNumber:
                     reader.AddIntegers(field, tensor.Dims, MostIntegers);
                     break;
-                case 2:
-                    tensor.DataType = unchecked((int)field.Value);
+                case TensorProto.DataTypeFieldNumber:
+                    tensor.DataType = (DataType)unchecked((int)field.Value);
                     break;
-                case 5 or 7:
+                case TensorProto.Int32DataFieldNumber or TensorProto.Int64DataFieldNumber:
                     reader.AddIntegers(field, tensor.Integers, MostIntegers);
                     break;
-                case 8:
+                case TensorProto.NameFieldNumber:
                     tensor.Name = reader.Text(field);
                     break;
-                case 9 when field.IsBytes:
+                case TensorProto.RawDataFieldNumber when field.IsBytes:
                     tensor.RawStart = field.Start;
                     tensor.RawLength = field.Length;
                     break;
-                case 13:
+                case TensorProto.ExternalDataFieldNumber:
                     ReadExternal(field, tensor);
                     break;
-                case 14:
-                    tensor.IsExternal = field.Value == 1;
+                case TensorProto.DataLocationFieldNumber:
+                    tensor.IsExternal = field.Value == (ulong)TensorProto.Types.DataLocation.External;
                     break;
             }
         }
 
-        if (tensor.DataType is 6 or 7 && tensor.Integers.Count == 0 && tensor.RawLength is > 0 and <= MostIntegers * 8)
+        if (tensor.DataType is DataType.Int32 or DataType.Int64 && tensor.Integers.Count == 0 && tensor.RawLength is > 0 and <= MostIntegers * 8)
         {
-            var size = tensor.DataType == 7 ? 8 : 4;
+            var size = tensor.DataType == DataType.Int64 ? 8 : 4;
             var bytes = reader.Bytes(tensor.RawStart, (int)tensor.RawLength);
             for (var at = 0; at + size <= bytes.Length; at += size)
             {
@@ -359,10 +297,10 @@ internal sealed class OnnxModel
         {
             switch (field.Number)
             {
-                case 1:
+                case StringStringEntryProto.KeyFieldNumber:
                     key = reader.Text(field);
                     break;
-                case 2:
+                case StringStringEntryProto.ValueFieldNumber:
                     value = reader.Text(field);
                     break;
             }
@@ -382,30 +320,35 @@ internal sealed class OnnxModel
         List<string>? shape = null;
         foreach (var field in reader.Fields(message))
         {
-            if (field.Number == 1)
+            switch (field.Number)
             {
-                name = reader.Text(field);
-            }
-            else if (field.Number == 2)
-            {
-                foreach (var kind in reader.Fields(field).Where(f => f.Number == 1))
-                {
-                    foreach (var part in reader.Fields(kind))
+                case ValueInfoProto.NameFieldNumber:
+                    name = reader.Text(field);
+                    break;
+                case ValueInfoProto.TypeFieldNumber:
+                    foreach (var part in reader.Fields(field).Where(f => f.Number == TypeProto.TensorTypeFieldNumber).SelectMany(reader.Fields))
                     {
-                        if (part.Number == 1)
-                        {
-                            type = TypeOf(unchecked((int)part.Value));
-                        }
-                        else if (part.Number == 2)
-                        {
-                            shape = [.. reader.Fields(part).Where(f => f.Number == 1).Take(MostIntegers).Select(Dimension)];
-                        }
+                        ReadType(part, ref type, ref shape);
                     }
-                }
+
+                    break;
             }
         }
 
         return new GraphTensor(name, type, shape);
+    }
+
+    private void ReadType(WireField field, ref ElementType type, ref List<string>? shape)
+    {
+        switch (field.Number)
+        {
+            case TypeProto.Types.Tensor.ElemTypeFieldNumber:
+                type = TypeOf((DataType)unchecked((int)field.Value));
+                break;
+            case TypeProto.Types.Tensor.ShapeFieldNumber:
+                shape = [.. reader.Fields(field).Where(f => f.Number == TensorShapeProto.DimFieldNumber).Take(MostIntegers).Select(Dimension)];
+                break;
+        }
     }
 
     private string Dimension(WireField message)
@@ -415,8 +358,8 @@ internal sealed class OnnxModel
         {
             text = field.Number switch
             {
-                1 => unchecked((long)field.Value).ToString(System.Globalization.CultureInfo.InvariantCulture),
-                2 => reader.Text(field) is { Length: > 0 } name ? name : "?",
+                TensorShapeProto.Types.Dimension.DimValueFieldNumber => unchecked((long)field.Value).ToString(System.Globalization.CultureInfo.InvariantCulture),
+                TensorShapeProto.Types.Dimension.DimParamFieldNumber => reader.Text(field) is { Length: > 0 } name ? name : "?",
                 _ => text,
             };
         }
@@ -436,13 +379,13 @@ internal sealed class OnnxModel
     {
         var (name, bits) = tensor.DataType switch
         {
-            1 => ("float32", 32),
-            2 or 3 => ("int8", 8),
-            10 => ("float16", 16),
-            11 => ("float64", 64),
-            16 => ("bfloat16", 16),
-            17 or 18 or 19 or 20 => ("float8", 8),
-            21 or 22 => ("int4", 4),
+            DataType.Float => ("float32", 32),
+            DataType.Uint8 or DataType.Int8 => ("int8", 8),
+            DataType.Float16 => ("float16", 16),
+            DataType.Double => ("float64", 64),
+            DataType.Bfloat16 => ("bfloat16", 16),
+            DataType.Float8E4M3Fn or DataType.Float8E4M3Fnuz or DataType.Float8E5M2 or DataType.Float8E5M2Fnuz => ("float8", 8),
+            DataType.Uint4 or DataType.Int4 => ("int4", 4),
             _ => ("", 0),
         };
         if (bits > 0)
@@ -451,17 +394,17 @@ internal sealed class OnnxModel
         }
     }
 
-    internal static ElementType TypeOf(int type) => type switch
+    private static ElementType TypeOf(DataType type) => type switch
     {
-        1 => ElementType.Float,
-        2 => ElementType.UInt8,
-        3 => ElementType.Int8,
-        6 => ElementType.Int32,
-        7 => ElementType.Int64,
-        9 => ElementType.Bool,
-        10 => ElementType.Float16,
-        11 => ElementType.Double,
-        16 => ElementType.BFloat16,
+        DataType.Float => ElementType.Float,
+        DataType.Uint8 => ElementType.UInt8,
+        DataType.Int8 => ElementType.Int8,
+        DataType.Int32 => ElementType.Int32,
+        DataType.Int64 => ElementType.Int64,
+        DataType.Bool => ElementType.Bool,
+        DataType.Float16 => ElementType.Float16,
+        DataType.Double => ElementType.Double,
+        DataType.Bfloat16 => ElementType.BFloat16,
         _ => ElementType.Unknown,
     };
 }

@@ -1,4 +1,5 @@
 using InferenceServer.Engine.Manifest;
+using DataType = InferenceServer.Engine.Onnx.Proto.TensorProto.Types.DataType;
 
 namespace InferenceServer.Engine.Onnx;
 
@@ -15,7 +16,7 @@ internal static class PositionTable
         int? smallest = null;
         foreach (var node in index.Graph.Nodes.Where(n => n is { OpType: "Gather", IsStandard: true } && (n.Attribute("axis")?.Integer ?? 0) == 0))
         {
-            if (index.Constant(node.Input(0)) is { DataType: 1 or 10 or 16, Dims: [var rows, > 1] } && FirstRow(model, index, node.Input(1), 0) is { } first && rows - first is > 0 and <= int.MaxValue)
+            if (index.Constant(node.Input(0)) is { Dims: [var rows, > 1] } weight && GraphIndex.IsFloat(weight.DataType) && FirstRow(model, index, node.Input(1), 0) is { } first && rows - first is > 0 and <= int.MaxValue)
             {
                 smallest = Math.Min(smallest ?? int.MaxValue, (int)(rows - first));
             }
@@ -83,7 +84,7 @@ internal static class PositionTable
     /// <summary>The first number of a constant that counts up by one.</summary>
     private static long? First(OnnxModel model, OnnxTensor tensor)
     {
-        if (tensor.DataType != 7 || tensor.Elements < 2)
+        if (tensor.DataType != DataType.Int64 || tensor.Elements < 2)
         {
             return null;
         }

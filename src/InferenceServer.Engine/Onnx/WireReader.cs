@@ -1,4 +1,5 @@
 using System.Text;
+using Google.Protobuf;
 using InferenceServer.Engine.Diagnostics;
 using Microsoft.Win32.SafeHandles;
 
@@ -24,6 +25,9 @@ internal readonly record struct WireField(int Number, bool IsBytes, ulong Value,
 internal sealed class WireReader : IDisposable
 {
     private const int LongestText = 1 << 20;
+    private const int TagTypeBits = 3;
+    private const ulong TagTypeMask = (1 << TagTypeBits) - 1;
+    private const ulong MostFields = (1 << 29) - 1;
     private readonly SafeFileHandle file;
     private readonly byte[] buffer = new byte[1 << 16];
     private readonly string name;
@@ -111,26 +115,26 @@ internal sealed class WireReader : IDisposable
     {
         position = at;
         var tag = Varint(end);
-        var number = tag >> 3;
-        if (number is 0 or > 0x1FFFFFFF)
+        var number = tag >> TagTypeBits;
+        if (number is 0 or > MostFields)
         {
             throw Damaged(at);
         }
 
         ulong value = 0;
         var start = position;
-        switch (tag & 7)
+        switch ((WireFormat.WireType)(tag & TagTypeMask))
         {
-            case 0:
+            case WireFormat.WireType.Varint:
                 value = Varint(end);
                 return new WireField((int)number, false, value, at, start, position);
-            case 1:
+            case WireFormat.WireType.Fixed64:
                 value = Fixed(8, end);
                 return new WireField((int)number, false, value, at, start, position);
-            case 5:
+            case WireFormat.WireType.Fixed32:
                 value = Fixed(4, end);
                 return new WireField((int)number, false, value, at, start, position);
-            case 2:
+            case WireFormat.WireType.LengthDelimited:
                 var length = Varint(end);
                 start = position;
                 if (length > (ulong)(end - start))

@@ -137,9 +137,8 @@ internal sealed class PreTokenizedText
         spareCount = 0;
         for (var i = 0; i < count; i++)
         {
-            if (pieces[i].TokenId >= 0)
+            if (TryKeep(i))
             {
-                Push(pieces[i]);
                 continue;
             }
 
@@ -156,9 +155,8 @@ internal sealed class PreTokenizedText
         spareCount = 0;
         for (var i = 0; i < count; i++)
         {
-            if (pieces[i].TokenId >= 0)
+            if (TryKeep(i))
             {
-                Push(pieces[i]);
                 continue;
             }
 
@@ -178,9 +176,8 @@ internal sealed class PreTokenizedText
         spareCount = 0;
         for (var i = 0; i < count; i++)
         {
-            if (pieces[i].TokenId >= 0)
+            if (TryKeep(i))
             {
-                Push(pieces[i]);
                 continue;
             }
 
@@ -237,6 +234,18 @@ internal sealed class PreTokenizedText
         }
 
         spare[spareCount++] = piece;
+    }
+
+    // An added token goes on as it is.
+    private bool TryKeep(int index)
+    {
+        if (pieces[index].TokenId < 0)
+        {
+            return false;
+        }
+
+        Push(pieces[index]);
+        return true;
     }
 
     private void Swap()

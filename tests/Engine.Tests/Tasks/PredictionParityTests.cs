@@ -20,11 +20,25 @@ public sealed class PredictionParityTests(ZooModels zoo)
 {
     private const double Tolerance = 1e-4;
 
+    /// <summary>How many predictions of each task the folders hold at least.</summary>
+    private static readonly Dictionary<string, int> Least = new()
+    {
+        ["text-classification"] = 54,
+        ["fill-mask"] = 26,
+        ["token-classification"] = 60,
+        ["question-answering"] = 9,
+        ["next-token"] = 54,
+        ["perplexity"] = 49,
+        ["zero-shot"] = 8,
+        ["rerank"] = 1,
+    };
+
     [Fact]
     public async Task Every_folder_predicts_as_the_reference()
     {
         var table = new StringBuilder();
         var wrong = new List<string>();
+        var compared = Least.ToDictionary(l => l.Key, _ => 0);
         var columns = TaskCatalogue.All.Where(t => t is IPredictionTask or RerankTask).Select(Wire.Name).ToList();
         table.AppendLine(CultureInfo.InvariantCulture, $"{"folder",-28}{string.Concat(columns.Select(c => $"{c,-22}"))}");
         foreach (var folder in (string[])[.. Expected.Folders, "demo-language", "demo-gpt"])
@@ -38,7 +52,7 @@ public sealed class PredictionParityTests(ZooModels zoo)
             }
 
             var seen = new Dictionary<string, (int Right, int Tried)>();
-            foreach (var (task, what, outcome) in Checks(model, Expected.Of(folder)))
+            foreach (var (task, what, outcome) in Predictions(model, Expected.Of(folder)))
             {
                 string? difference;
                 try
@@ -52,6 +66,7 @@ public sealed class PredictionParityTests(ZooModels zoo)
 
                 var (right, tried) = seen.GetValueOrDefault(task);
                 seen[task] = (right + (difference is null ? 1 : 0), tried + 1);
+                compared[task]++;
                 if (difference is not null)
                 {
                     wrong.Add($"{folder} {task} {what}: {difference}");
@@ -64,6 +79,8 @@ public sealed class PredictionParityTests(ZooModels zoo)
 
         Console.WriteLine(table);
         TestContext.Current.TestOutputHelper?.WriteLine(table.ToString());
+        Assert.Equal(columns.Order(), Least.Keys.Order());
+        Assert.All(Least, l => Checks.AtLeast(l.Value, compared[l.Key], $"predictions of {l.Key}"));
         Assert.True(wrong.Count == 0, $"{wrong.Count} differ:\n{string.Join('\n', wrong)}\n\n{table}");
     }
 
@@ -82,21 +99,20 @@ public sealed class PredictionParityTests(ZooModels zoo)
         var task = Wire.Prediction(model, null);
         TextInput[] inputs = [.. Expected.Of(folder).Cases.Where(c => Text(c) is { Length: > 0 } && (task is not FillMaskTask || c.TryGetProperty("fill_mask_top5", out _))).Select((c, i) => TextInput.Of(Text(c)!, Pair(c), i))];
         var request = (PredictionRequest)Activator.CreateInstance(task.RequestType)!;
-        if (request is TextClassificationRequest or TokenClassificationRequest or FillMaskRequest or NextTokenRequest)
+        Assert.True(request is TextClassificationRequest or TokenClassificationRequest or FillMaskRequest or NextTokenRequest, $"{folder}: {Wire.Name(task)}");
+        Checks.AtLeast(2, inputs.Length, "texts");
+        var alone = new List<string>();
+        foreach (var input in inputs)
         {
-            var alone = new List<string>();
-            foreach (var input in inputs)
-            {
-                alone.Add(Rounded((await task.RunAsync(model, request with { Inputs = [input] }, new RequestContext(TestContext.Current.CancellationToken)))[0]));
-            }
-
-            var together = await task.RunAsync(model, request with { Inputs = inputs }, new RequestContext(TestContext.Current.CancellationToken));
-            Assert.Equal(alone, together.Select(Rounded));
-
-            var many = await Task.WhenAll(Enumerable.Range(0, 64).Select(i => Task.Run(() =>
-                task.RunAsync(model, request with { Inputs = [inputs[i % inputs.Length]] }, new RequestContext(TestContext.Current.CancellationToken)))));
-            Assert.Equal(Enumerable.Range(0, 64).Select(i => alone[i % inputs.Length]), many.Select(m => Rounded(m[0])));
+            alone.Add(Rounded((await task.RunAsync(model, request with { Inputs = [input] }, new RequestContext(TestContext.Current.CancellationToken)))[0]));
         }
+
+        var together = await task.RunAsync(model, request with { Inputs = inputs }, new RequestContext(TestContext.Current.CancellationToken));
+        Assert.Equal(alone, together.Select(Rounded));
+
+        var many = await Task.WhenAll(Enumerable.Range(0, 64).Select(i => Task.Run(() =>
+            task.RunAsync(model, request with { Inputs = [inputs[i % inputs.Length]] }, new RequestContext(TestContext.Current.CancellationToken)))));
+        Assert.Equal(Enumerable.Range(0, 64).Select(i => alone[i % inputs.Length]), many.Select(m => Rounded(m[0])));
     }
 
     /// <summary>A result as text with three digits of each number; what differs in a later one is rounding in the graph.</summary>
@@ -120,7 +136,7 @@ public sealed class PredictionParityTests(ZooModels zoo)
 
     private static RequestContext Context => new(TestContext.Current.CancellationToken);
 
-    private static IEnumerable<(string Task, string What, Task<string?> Outcome)> Checks(Model model, Expected expected)
+    private static IEnumerable<(string Task, string What, Task<string?> Outcome)> Predictions(Model model, Expected expected)
     {
         for (var i = 0; i < expected.Cases.Count; i++)
         {

@@ -68,7 +68,8 @@ public sealed class FolderWithoutTokenizerJsonTests : IDisposable
             }
         }
 
-        Assert.True(count > 0 && wrong.Count == 0, $"{wrong.Count} of {count} wrong:\n{string.Join('\n', wrong.Take(12))}");
+        Checks.AtLeast(cases ? 470 : 1500, count, "lines");
+        Assert.True(wrong.Count == 0, $"{wrong.Count} of {count} wrong:\n{string.Join('\n', wrong.Take(12))}");
     }
 
     [Fact]

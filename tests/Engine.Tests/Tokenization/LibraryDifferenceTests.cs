@@ -18,9 +18,7 @@ public sealed class LibraryDifferenceTests
         var folder = Path.Combine(Shared.Goldens, "tokenizers", "bert-uncased");
         var ours = Tokenizer.Load(folder);
         var library = WordPieceTokenizer.Create(Path.Combine(folder, "vocab.txt"), new WordPieceOptions { MaxInputCharsPerWord = 100, UnknownToken = "[UNK]" });
-        var words = Words(folder);
-        Assert.True(words.Count > 1000);
-        foreach (var word in words)
+        foreach (var word in Words(folder))
         {
             Assert.Equal(library.EncodeToIds(word), ours.Encode(word, addSpecialTokens: false).Ids);
         }
@@ -67,6 +65,7 @@ public sealed class LibraryDifferenceTests
         }
 
         words.Remove("");
+        Checks.AtLeast(1000, words.Count, "words");
         return words;
     }
 }

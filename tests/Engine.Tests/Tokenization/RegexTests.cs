@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
@@ -91,11 +90,9 @@ public sealed class RegexTests
     [InlineData(@"a+\z|a+b")]
     public void A_runaway_ends_in_an_error(string regex)
     {
-        var clock = Stopwatch.StartNew();
         var text = new string('a', 40_000) + "c";
         var error = Assert.Throws<InferenceException>(() => Find(new RegexPattern(RegexProgram.Compile(regex)), text));
         Assert.Contains("too many steps", error.Message, StringComparison.Ordinal);
-        Assert.True(clock.Elapsed < TimeSpan.FromSeconds(20), clock.Elapsed.ToString());
     }
 
     [Fact]

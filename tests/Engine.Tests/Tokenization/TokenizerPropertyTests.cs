@@ -142,6 +142,7 @@ public sealed class TokenizerPropertyTests
             .Take(200)
             .Select(static line => System.Text.Json.JsonDocument.Parse(line).RootElement.GetProperty("text").GetString()!)
             .ToArray();
+        Checks.AtLeast(200, texts.Length, "texts");
         var alone = Load(folder);
         var expected = texts.Select(t => alone.Encode(t)).ToArray();
         Parallel.For(0, 16, new ParallelOptions { MaxDegreeOfParallelism = 16 }, thread =>

@@ -9,6 +9,7 @@ public sealed class SettingsTests
     [Fact]
     public void Defaults_hold_their_own_ranges()
     {
+        var ranges = 0;
         foreach (var record in (object[])[new Limits(), new Shutdown()])
         {
             foreach (var property in record.GetType().GetProperties())
@@ -17,9 +18,12 @@ public sealed class SettingsTests
                 {
                     var value = Convert.ToDouble(property.GetValue(record), System.Globalization.CultureInfo.InvariantCulture);
                     Assert.InRange(value, Convert.ToDouble(range.Minimum, System.Globalization.CultureInfo.InvariantCulture), Convert.ToDouble(range.Maximum, System.Globalization.CultureInfo.InvariantCulture));
+                    ranges++;
                 }
             }
         }
+
+        Assert.True(ranges >= 9, $"only {ranges} settings have a range");
     }
 
     [Fact]

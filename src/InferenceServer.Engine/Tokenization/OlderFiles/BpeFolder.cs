@@ -61,16 +61,7 @@ internal static class BpeFolder
     private static JsonObject Roberta(string folder, FolderSettings settings, Dictionary<string, int> vocabulary, Func<string, int?> id)
     {
         var prefix = settings.Flag("add_prefix_space") ?? false;
-        var defaults = new Dictionary<string, string>
-        {
-            ["bos_token"] = "<s>",
-            ["eos_token"] = "</s>",
-            ["sep_token"] = "</s>",
-            ["cls_token"] = "<s>",
-            ["unk_token"] = "<unk>",
-            ["pad_token"] = "<pad>",
-            ["mask_token"] = "<mask>",
-        };
+        var defaults = Parts.Roles(bos: "<s>", eos: "</s>", unk: "<unk>", sep: "</s>", pad: "<pad>", cls: "<s>", mask: "<mask>");
         return OlderFolder.Assemble(
             settings.AddedTokens(defaults, static role => new TokenFlags { Special = true, Normalized = role != "mask_token", LeftStrip = role == "mask_token" }, [], id),
             null,
@@ -82,22 +73,13 @@ internal static class BpeFolder
 
     private static JsonObject Deberta(string folder, FolderSettings settings, Dictionary<string, int> vocabulary, Func<string, int?> id)
     {
-        var defaults = new Dictionary<string, string>
-        {
-            ["bos_token"] = "[CLS]",
-            ["eos_token"] = "[SEP]",
-            ["unk_token"] = "[UNK]",
-            ["sep_token"] = "[SEP]",
-            ["pad_token"] = "[PAD]",
-            ["cls_token"] = "[CLS]",
-            ["mask_token"] = "[MASK]",
-        };
+        var defaults = Parts.Roles(bos: "[CLS]", eos: "[SEP]", unk: "[UNK]", sep: "[SEP]", pad: "[PAD]", cls: "[CLS]", mask: "[MASK]");
         string cls = settings.Token("cls_token", "[CLS]")!, sep = settings.Token("sep_token", "[SEP]")!;
         return OlderFolder.Assemble(
             settings.AddedTokens(defaults, static role => new TokenFlags { Special = true, Normalized = true, LeftStrip = role == "mask_token" }, [], id),
             null,
             Parts.ByteLevel(settings.Flag("add_prefix_space") ?? false, trimOffsets: true),
-            Parts.Template($"{cls}:0 $A:0 {sep}:0", $"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1", id),
+            Parts.ClsAndSep(cls, sep, id),
             Parts.ByteLevel(addPrefixSpace: true, trimOffsets: true),
             Model(folder, vocabulary));
     }

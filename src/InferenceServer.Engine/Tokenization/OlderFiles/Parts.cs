@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using InferenceServer.Engine.Diagnostics;
 
 namespace InferenceServer.Engine.Tokenization.OlderFiles;
 
@@ -49,6 +50,27 @@ internal static class Parts
     /// <summary>A Sequence of decoders.</summary>
     public static JsonObject Decoders(params JsonNode?[] parts) => Of("Sequence", ("decoders", new JsonArray([.. parts.Where(static p => p is not null)])));
 
+    /// <summary>The text of each special token where no file of the folder names another.</summary>
+    public static Dictionary<string, string> Roles(string bos, string eos, string unk, string sep, string pad, string cls, string mask) => new()
+    {
+        ["bos_token"] = bos,
+        ["eos_token"] = eos,
+        ["unk_token"] = unk,
+        ["sep_token"] = sep,
+        ["pad_token"] = pad,
+        ["cls_token"] = cls,
+        ["mask_token"] = mask,
+    };
+
+    /// <summary>The id of a token that surrounds every text.</summary>
+    /// <exception cref="ModelLoadException">The vocabulary lacks it.</exception>
+    public static int Known(string token, Func<string, int?> id) => id(token) ?? throw new ModelLoadException(
+        $"the special token '{token}' that surrounds every text is not in the vocabulary; name the right tokens in tokenizer_config.json.");
+
+    /// <summary>The TemplateProcessing of BERT: one token in front, one behind each text, the second text a segment of its own.</summary>
+    public static JsonObject ClsAndSep(string cls, string sep, Func<string, int?> id) =>
+        Template($"{cls}:0 $A:0 {sep}:0", $"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1", id);
+
     /// <summary>A TemplateProcessing out of words such as <c>[CLS]:0 $A:0 [SEP]:0</c>.</summary>
     public static JsonObject Template(string single, string pair, Func<string, int?> id)
     {
@@ -73,8 +95,7 @@ internal static class Parts
                     specials[name] = new JsonObject
                     {
                         ["id"] = name,
-                        ["ids"] = new JsonArray(id(name) ?? throw new Diagnostics.ModelLoadException(
-                            $"the special token '{name}' that surrounds every text is not in the vocabulary; name the right tokens in tokenizer_config.json.")),
+                        ["ids"] = new JsonArray(Known(name, id)),
                         ["tokens"] = new JsonArray(name),
                     };
                 }

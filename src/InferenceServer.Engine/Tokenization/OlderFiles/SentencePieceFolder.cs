@@ -73,21 +73,12 @@ internal static class SentencePieceFolder
     {
         var vocabulary = new Vocabulary(model, file, NumberWithComma(model));
         string cls = settings.Token("cls_token", "[CLS]")!, sep = settings.Token("sep_token", "[SEP]")!;
-        var defaults = new Dictionary<string, string>
-        {
-            ["bos_token"] = "[CLS]",
-            ["eos_token"] = "[SEP]",
-            ["unk_token"] = "<unk>",
-            ["sep_token"] = "[SEP]",
-            ["pad_token"] = "<pad>",
-            ["cls_token"] = "[CLS]",
-            ["mask_token"] = "[MASK]",
-        };
+        var defaults = Parts.Roles(bos: "[CLS]", eos: "[SEP]", unk: "<unk>", sep: "[SEP]", pad: "<pad>", cls: "[CLS]", mask: "[MASK]");
         return vocabulary.Assemble(
             settings.AddedTokens(defaults, MaskStripsLeft, vocabulary.Marked(), vocabulary.Id),
             AlbertNormalizer(model, settings),
             Parts.Metaspace(Scheme(settings)),
-            Parts.Template($"{cls}:0 $A:0 {sep}:0", $"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1", vocabulary.Id),
+            Parts.ClsAndSep(cls, sep, vocabulary.Id),
             Parts.Metaspace(Scheme(settings)),
             model.TrainerSpec.UnkId);
     }
@@ -96,16 +87,7 @@ internal static class SentencePieceFolder
     {
         var vocabulary = new Vocabulary(model, file, NumberWithComma(model));
         string cls = settings.Token("cls_token", "<cls>")!, sep = settings.Token("sep_token", "<sep>")!;
-        var defaults = new Dictionary<string, string>
-        {
-            ["bos_token"] = "<s>",
-            ["eos_token"] = "</s>",
-            ["unk_token"] = "<unk>",
-            ["sep_token"] = "<sep>",
-            ["pad_token"] = "<pad>",
-            ["cls_token"] = "<cls>",
-            ["mask_token"] = "<mask>",
-        };
+        var defaults = Parts.Roles(bos: "<s>", eos: "</s>", unk: "<unk>", sep: "<sep>", pad: "<pad>", cls: "<cls>", mask: "<mask>");
         return vocabulary.Assemble(
             settings.AddedTokens(defaults, MaskStripsLeft, vocabulary.Marked(), vocabulary.Id),
             AlbertNormalizer(model, settings, lowercase: false),
@@ -134,16 +116,7 @@ internal static class SentencePieceFolder
     private static JsonObject Fairseq(Vocabulary vocabulary, ModelProto model, FolderSettings settings)
     {
         string cls = settings.Token("cls_token", "<s>")!, sep = settings.Token("sep_token", "</s>")!;
-        var defaults = new Dictionary<string, string>
-        {
-            ["bos_token"] = "<s>",
-            ["eos_token"] = "</s>",
-            ["unk_token"] = "<unk>",
-            ["sep_token"] = "</s>",
-            ["pad_token"] = "<pad>",
-            ["cls_token"] = "<s>",
-            ["mask_token"] = "<mask>",
-        };
+        var defaults = Parts.Roles(bos: "<s>", eos: "</s>", unk: "<unk>", sep: "</s>", pad: "<pad>", cls: "<s>", mask: "<mask>");
         return vocabulary.Assemble(
             settings.AddedTokens(defaults, MaskStripsLeft, vocabulary.Marked(), vocabulary.Id),
             Normalizer(model),
@@ -179,16 +152,7 @@ internal static class SentencePieceFolder
     {
         var vocabulary = new Vocabulary(model, file);
         string cls = settings.Token("cls_token", "[CLS]")!, sep = settings.Token("sep_token", "[SEP]")!, unknown = settings.Token("unk_token", "[UNK]")!;
-        var defaults = new Dictionary<string, string>
-        {
-            ["bos_token"] = "[CLS]",
-            ["eos_token"] = "[SEP]",
-            ["unk_token"] = "[UNK]",
-            ["sep_token"] = "[SEP]",
-            ["pad_token"] = "[PAD]",
-            ["cls_token"] = "[CLS]",
-            ["mask_token"] = "[MASK]",
-        };
+        var defaults = Parts.Roles(bos: "[CLS]", eos: "[SEP]", unk: "[UNK]", sep: "[SEP]", pad: "[PAD]", cls: "[CLS]", mask: "[MASK]");
         return vocabulary.Assemble(
             settings.AddedTokens(defaults, static role => new TokenFlags { Special = true, Normalized = role == "unk_token" }, vocabulary.Marked(), vocabulary.Id),
             Parts.Normalizers(
@@ -199,7 +163,7 @@ internal static class SentencePieceFolder
             Parts.PreTokenizers(
                 settings.Flag("split_by_punct") == true ? Parts.Of("Punctuation", ("behavior", "Isolated")) : null,
                 Parts.Metaspace(Scheme(settings))),
-            Parts.Template($"{cls}:0 $A:0 {sep}:0", $"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1", vocabulary.Id),
+            Parts.ClsAndSep(cls, sep, vocabulary.Id),
             Parts.Metaspace(Scheme(settings)),
             vocabulary.Id(unknown) ?? model.TrainerSpec.UnkId);
     }
@@ -208,21 +172,12 @@ internal static class SentencePieceFolder
     {
         var vocabulary = new Vocabulary(model, file);
         string cls = settings.Token("cls_token", "[CLS]")!, sep = settings.Token("sep_token", "[SEP]")!;
-        var defaults = new Dictionary<string, string>
-        {
-            ["bos_token"] = "<s>",
-            ["eos_token"] = "</s>",
-            ["unk_token"] = "<unk>",
-            ["sep_token"] = "[SEP]",
-            ["pad_token"] = "<pad>",
-            ["cls_token"] = "[CLS]",
-            ["mask_token"] = "[MASK]",
-        };
+        var defaults = Parts.Roles(bos: "<s>", eos: "</s>", unk: "<unk>", sep: "[SEP]", pad: "<pad>", cls: "[CLS]", mask: "[MASK]");
         return vocabulary.Assemble(
             settings.AddedTokens(defaults, static role => new TokenFlags { Special = true, Normalized = true, LeftStrip = role == "mask_token" }, vocabulary.Marked(), vocabulary.Id),
             Normalizer(model),
             Parts.Metaspace(Scheme(settings)),
-            Parts.Template($"{cls}:0 $A:0 {sep}:0", $"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1", vocabulary.Id),
+            Parts.ClsAndSep(cls, sep, vocabulary.Id),
             Parts.Metaspace(Scheme(settings)),
             model.TrainerSpec.UnkId);
     }

@@ -57,7 +57,7 @@ internal static class WordPieceFolder
             ? Roberta(cls, sep, Id, addPrefixSpace: false)
             : settings.Class is "FunnelTokenizer" or "model_type funnel"
                 ? Parts.Template($"{cls}:2 $A:0 {sep}:0", $"{cls}:2 $A:0 {sep}:0 $B:1 {sep}:1", Id)
-                : Parts.Template($"{cls}:0 $A:0 {sep}:0", $"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1", Id);
+                : Parts.ClsAndSep(cls, sep, Id);
         return OlderFolder.Assemble(
             settings.AddedTokens(defaults, role => new TokenFlags { Special = true, LeftStrip = mpnet && role == "mask_token" }, [], Id),
             Parts.Of(
@@ -78,16 +78,10 @@ internal static class WordPieceFolder
     }
 
     /// <summary>A RobertaProcessing: two separators between a pair.</summary>
-    internal static JsonObject Roberta(string cls, string sep, Func<string, int?> id, bool addPrefixSpace, bool trimOffsets = true)
-    {
-        return Parts.Of(
-            "RobertaProcessing",
-            ("sep", new JsonArray(sep, Known(sep))),
-            ("cls", new JsonArray(cls, Known(cls))),
-            ("trim_offsets", trimOffsets),
-            ("add_prefix_space", addPrefixSpace));
-
-        int Known(string token) => id(token) ?? throw new Diagnostics.ModelLoadException(
-            $"the special token '{token}' that surrounds every text is not in the vocabulary; name the right tokens in tokenizer_config.json.");
-    }
+    internal static JsonObject Roberta(string cls, string sep, Func<string, int?> id, bool addPrefixSpace, bool trimOffsets = true) => Parts.Of(
+        "RobertaProcessing",
+        ("sep", new JsonArray(sep, Parts.Known(sep, id))),
+        ("cls", new JsonArray(cls, Parts.Known(cls, id))),
+        ("trim_offsets", trimOffsets),
+        ("add_prefix_space", addPrefixSpace));
 }

@@ -4,21 +4,19 @@ using InferenceServer.Engine.Tokenization.Unicode;
 namespace InferenceServer.Engine.Tokenization.Patterns;
 
 /// <summary>
-/// Reads a regular expression in the syntax of Oniguruma (the engine of the reference; its document "RE", version 6.9).
-/// What is not supported is refused by name.
+/// Reads a regular expression in the syntax of Oniguruma (the engine of the reference; its document "RE", version 6.9): alternatives, groups,
+/// repetitions, anchors, back references. What is not supported is refused by name.
 /// </summary>
 internal sealed class OnigurumaParser
 {
-    private const int MaxDepth = 60;
     private static readonly CodePointSet Newline = new(CodePointRanges.Of('\n'));
     private static readonly CodePointSet NotNewline = new(CodePointRanges.Of('\n').Complement());
     private static readonly CodePointSet Any = new(CodePointRanges.All);
 
-    private readonly string pattern;
+    private readonly PatternCursor cursor;
+    private readonly CharacterClassParser classes;
     private readonly bool namedOnly;
     private readonly Dictionary<string, int> names = new(StringComparer.Ordinal);
-    private int at;
-    private int depth;
     private int groups;
     private bool ignoreCase;
     private bool dotAll;
@@ -26,7 +24,8 @@ internal sealed class OnigurumaParser
 
     private OnigurumaParser(string pattern)
     {
-        this.pattern = pattern;
+        cursor = new PatternCursor(pattern);
+        classes = new CharacterClassParser(cursor);
         namedOnly = HasNamedGroup(pattern);
     }
 
@@ -36,44 +35,38 @@ internal sealed class OnigurumaParser
     {
         var parser = new OnigurumaParser(pattern);
         var node = parser.ParseAlternation();
-        if (parser.at < pattern.Length)
+        if (parser.cursor.More)
         {
-            throw parser.Bad("unmatched ')'");
+            throw parser.cursor.Bad("unmatched ')'");
         }
 
         groups = parser.groups;
         return node;
     }
 
-    private bool More => at < pattern.Length;
-
     private RegexNode ParseAlternation()
     {
-        if (++depth > MaxDepth)
-        {
-            throw Bad($"groups nested deeper than {MaxDepth}");
-        }
-
+        cursor.Enter("groups");
         var (savedCase, savedDot, savedExtended) = (ignoreCase, dotAll, extended);
         var choices = new List<RegexNode>();
         var items = new List<RegexNode>();
         while (true)
         {
-            if (!More || pattern[at] == ')')
+            if (!cursor.More || cursor[0] == ')')
             {
                 choices.Add(Joined(items));
                 break;
             }
 
-            if (pattern[at] == '|')
+            if (cursor[0] == '|')
             {
-                at++;
+                cursor.At++;
                 choices.Add(Joined(items));
                 items = [];
                 continue;
             }
 
-            if (extended && SkipBlank())
+            if (extended && cursor.SkipBlank())
             {
                 continue;
             }
@@ -85,7 +78,7 @@ internal sealed class OnigurumaParser
         }
 
         (ignoreCase, dotAll, extended) = (savedCase, savedDot, savedExtended);
-        depth--;
+        cursor.Leave();
         return choices.Count == 1 ? choices[0] : new RegexNode.Alternation(choices);
 
         RegexNode Joined(List<RegexNode> items)
@@ -96,7 +89,7 @@ internal sealed class OnigurumaParser
                 if (items[i - 1] is RegexNode.OneOf { Folded: >= 0 } first && items[i] is RegexNode.OneOf { Folded: >= 0 } second
                     && (first.Folded, second.Folded) is ('s', 's' or 't') or ('f', 'f' or 'i' or 'l'))
                 {
-                    throw Unsupported($"'{(char)first.Folded}{(char)second.Folded}' without regard to case");
+                    throw cursor.Unsupported($"'{(char)first.Folded}{(char)second.Folded}' without regard to case");
                 }
             }
 
@@ -104,52 +97,31 @@ internal sealed class OnigurumaParser
         }
     }
 
-    private bool SkipBlank()
-    {
-        if (char.IsWhiteSpace(pattern[at]))
-        {
-            at++;
-            return true;
-        }
-
-        if (pattern[at] != '#')
-        {
-            return false;
-        }
-
-        while (More && pattern[at] != '\n')
-        {
-            at++;
-        }
-
-        return true;
-    }
-
     // Null: something that matches nothing by itself (a comment, a switch for what follows).
     private RegexNode? ParseItem()
     {
-        switch (pattern[at])
+        switch (cursor[0])
         {
             case '(':
                 return ParseGroup();
             case '[':
-                at++;
-                return new RegexNode.OneOf(new CodePointSet(ParseClass()));
+                cursor.At++;
+                return new RegexNode.OneOf(new CodePointSet(classes.ParseBrackets(ignoreCase)));
             case '.':
-                at++;
+                cursor.At++;
                 return new RegexNode.OneOf(dotAll ? Any : NotNewline);
             case '^':
-                at++;
+                cursor.At++;
                 return new RegexNode.At(Anchor.LineStart);
             case '$':
-                at++;
+                cursor.At++;
                 return new RegexNode.At(Anchor.LineEnd);
             case '\\':
                 return ParseEscape();
             case '*' or '+' or '?':
-                throw Bad("nothing to repeat");
+                throw cursor.Bad("nothing to repeat");
             default:
-                return Literal(CodePoints.Next(pattern, ref at));
+                return Literal(cursor.Next());
         }
     }
 
@@ -162,7 +134,7 @@ internal sealed class OnigurumaParser
 
         if (CaseMapping.FoldsToSeveral(c))
         {
-            throw Unsupported($"'{char.ConvertFromUtf32(c)}' without regard to case");
+            throw cursor.Unsupported($"'{char.ConvertFromUtf32(c)}' without regard to case");
         }
 
         return new(new CodePointSet(CodePointRanges.FromUnsorted([.. CaseMapping.Equivalents(c).Select(static e => (e, e))])), CaseMapping.Fold(c));
@@ -170,120 +142,44 @@ internal sealed class OnigurumaParser
 
     private RegexNode ParseQuantifiers(RegexNode item)
     {
-        while (More)
+        while (cursor.More)
         {
-            if (extended && SkipBlank())
+            if (extended && cursor.SkipBlank())
             {
                 continue;
             }
 
-            var c = pattern[at];
-            int min, max;
-            var interval = false;
-            var start = at;
-            if (c is '*' or '+' or '?')
+            if (!Quantifier.TryRead(cursor, out var quantifier))
             {
-                at++;
-                (min, max) = (c == '+' ? 1 : 0, c == '?' ? 1 : -1);
-            }
-            else if (c == '{' && TryInterval(out min, out max))
-            {
-                interval = true;
-            }
-            else
-            {
-                at = start;
                 return item;
-            }
-
-            var greed = Greed.Greedy;
-            if (More && pattern[at] == '?' && !(interval && min == max))
-            {
-                greed = Greed.Lazy;
-                at++;
-            }
-            else if (More && pattern[at] == '+' && !interval)
-            {
-                // Behind an interval a plus is a repetition of the repetition.
-                greed = Greed.Possessive;
-                at++;
             }
 
             if (item is RegexNode.At or RegexNode.Look)
             {
-                item = min == 0 ? RegexNode.Empty : item; // a condition holds once or not at all
+                item = quantifier.Min == 0 ? RegexNode.Empty : item; // a condition holds once or not at all
                 continue;
             }
 
-            item = new RegexNode.Repeat(item, min, max, greed);
+            item = new RegexNode.Repeat(item, quantifier.Min, quantifier.Max, quantifier.Greed);
         }
 
         return item;
     }
 
-    // {n}, {n,}, {,m}, {n,m}; anything else is literal.
-    private bool TryInterval(out int min, out int max)
-    {
-        min = max = 0;
-        var i = at + 1;
-        var low = Number(ref i);
-        var high = low;
-        if (i < pattern.Length && pattern[i] == ',')
-        {
-            i++;
-            high = Number(ref i) ?? -1;
-            if (low is null && high < 0)
-            {
-                return false;
-            }
-        }
-
-        if (i >= pattern.Length || pattern[i] != '}' || (low is null && high is null))
-        {
-            return false;
-        }
-
-        min = low ?? 0;
-        max = high ?? min;
-        if (min > 100_000 || max > 100_000)
-        {
-            throw Bad("a repetition of more than 100,000");
-        }
-
-        if (max >= 0 && min > max)
-        {
-            throw Bad("a repetition from more to less");
-        }
-
-        at = i + 1;
-        return true;
-
-        int? Number(ref int i)
-        {
-            var start = i;
-            while (i < pattern.Length && char.IsAsciiDigit(pattern[i]))
-            {
-                i++;
-            }
-
-            return i == start ? null : int.TryParse(pattern.AsSpan(start, i - start), CultureInfo.InvariantCulture, out var n) ? n : int.MaxValue;
-        }
-    }
-
     private RegexNode? ParseGroup()
     {
-        var start = at++;
-        if (!More)
+        var start = cursor.At++;
+        if (!cursor.More)
         {
-            throw Bad("unmatched '('");
+            throw cursor.Bad("unmatched '('");
         }
 
-        if (pattern[at] == '*')
+        if (cursor[0] == '*')
         {
-            throw Unsupported("a callout '(*'");
+            throw cursor.Unsupported("a callout '(*'");
         }
 
-        if (pattern[at] != '?')
+        if (cursor[0] != '?')
         {
             if (namedOnly)
             {
@@ -294,49 +190,49 @@ internal sealed class OnigurumaParser
             return new RegexNode.Capture(Closed(start, ParseAlternation()), number);
         }
 
-        at++;
-        if (Take("#"))
+        cursor.At++;
+        if (cursor.Take("#"))
         {
-            var end = pattern.IndexOf(')', at);
-            at = end < 0 ? throw Bad("a comment without end") : end + 1;
+            var end = cursor.Text.IndexOf(')', cursor.At);
+            cursor.At = end < 0 ? throw cursor.Bad("a comment without end") : end + 1;
             return null;
         }
 
-        if (Take(":"))
+        if (cursor.Take(":"))
         {
             return Closed(start, ParseAlternation());
         }
 
-        if (Take("="))
+        if (cursor.Take("="))
         {
             return new RegexNode.Look(Closed(start, ParseAlternation()), Behind: false, Negative: false);
         }
 
-        if (Take("!"))
+        if (cursor.Take("!"))
         {
             return new RegexNode.Look(Closed(start, ParseAlternation()), Behind: false, Negative: true);
         }
 
-        if (Take(">"))
+        if (cursor.Take(">"))
         {
             return new RegexNode.Atomic(Closed(start, ParseAlternation()));
         }
 
-        if (Take("<=") || Take("<!"))
+        if (cursor.Take("<=") || cursor.Take("<!"))
         {
-            var negative = pattern[at - 1] == '!';
+            var negative = cursor[-1] == '!';
             var body = Closed(start, ParseAlternation());
             if (body.Lengths() is null)
             {
-                throw Unsupported("a look-behind without a fixed length");
+                throw cursor.Unsupported("a look-behind without a fixed length");
             }
 
             return new RegexNode.Look(body, Behind: true, negative);
         }
 
-        if (Take("<") || Take("'"))
+        if (cursor.Take("<") || cursor.Take("'"))
         {
-            var name = Until(pattern[at - 1] == '<' ? '>' : '\'');
+            var name = cursor.Until(cursor[-1] == '<' ? '>' : '\'');
             var number = ++groups;
             names[name] = number;
             return new RegexNode.Capture(Closed(start, ParseAlternation()), number);
@@ -349,14 +245,14 @@ internal sealed class OnigurumaParser
     {
         var (newCase, newDot, newExtended) = (ignoreCase, dotAll, extended);
         var on = true;
-        for (; ; at++)
+        for (; ; cursor.At++)
         {
-            if (!More)
+            if (!cursor.More)
             {
-                throw Bad("unmatched '('");
+                throw cursor.Bad("unmatched '('");
             }
 
-            switch (pattern[at])
+            switch (cursor[0])
             {
                 case '-':
                     on = false;
@@ -372,9 +268,9 @@ internal sealed class OnigurumaParser
                     continue;
                 case ')':
                     // For the rest of the group around it, all alternatives included.
-                    at++;
+                    cursor.At++;
                     (ignoreCase, dotAll, extended) = (newCase, newDot, newExtended);
-                    if (pattern.AsSpan(at).Contains('|'))
+                    if (cursor.Text.AsSpan(cursor.At).Contains('|'))
                     {
                         // Oniguruma takes what follows, with its alternatives, as one group.
                         return ParseAlternation();
@@ -382,38 +278,38 @@ internal sealed class OnigurumaParser
 
                     return null;
                 case ':':
-                    at++;
+                    cursor.At++;
                     var saved = (ignoreCase, dotAll, extended);
                     (ignoreCase, dotAll, extended) = (newCase, newDot, newExtended);
                     var body = Closed(start, ParseAlternation());
                     (ignoreCase, dotAll, extended) = saved;
                     return body;
                 default:
-                    throw Unsupported($"the group '(?{pattern[at]}'");
+                    throw cursor.Unsupported($"the group '(?{cursor[0]}'");
             }
         }
     }
 
     private RegexNode Closed(int start, RegexNode body)
     {
-        if (!More)
+        if (!cursor.More)
         {
-            at = start;
-            throw Bad("unmatched '('");
+            cursor.At = start;
+            throw cursor.Bad("unmatched '('");
         }
 
-        at++;
+        cursor.At++;
         return body;
     }
 
     private RegexNode ParseEscape()
     {
-        if (at + 1 >= pattern.Length)
+        if (!cursor.Has(1))
         {
-            throw Bad("a backslash at the end");
+            throw cursor.Bad("a backslash at the end");
         }
 
-        var c = pattern[at + 1];
+        var c = cursor[1];
         switch (c)
         {
             case 'A':
@@ -429,310 +325,57 @@ internal sealed class OnigurumaParser
             case 'G':
                 return Anchored(Anchor.SearchStart);
             case 'N':
-                at += 2;
+                cursor.At += 2;
                 return new RegexNode.OneOf(NotNewline);
             case 'O':
-                at += 2;
+                cursor.At += 2;
                 return new RegexNode.OneOf(Any);
             case 'R':
-                at += 2;
+                cursor.At += 2;
                 return new RegexNode.Atomic(new RegexNode.Alternation([
                     new RegexNode.Sequence([new RegexNode.OneOf(new CodePointSet(CodePointRanges.Of('\r'))), new RegexNode.OneOf(Newline)]),
                     new RegexNode.OneOf(new CodePointSet(CodePointRanges.FromUnsorted([(10, 13), (0x85, 0x85), (0x2028, 0x2029)]))),
                 ]));
             case 'X' or 'K' or 'y' or 'Y' or 'g':
-                throw Unsupported($"'\\{c}'");
+                throw cursor.Unsupported($"'\\{c}'");
             case 'k':
-                at += 2;
-                var name = Take("<") || Take("'") ? Until(pattern[at - 1] == '<' ? '>' : '\'') : throw Bad("'\\k' without a name");
+                cursor.At += 2;
+                var name = cursor.Take("<") || cursor.Take("'") ? cursor.Until(cursor[-1] == '<' ? '>' : '\'') : throw cursor.Bad("'\\k' without a name");
                 return names.TryGetValue(name, out var named) ? new RegexNode.Back(named, ignoreCase)
                     : int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var numbered) ? Reference(numbered)
-                    : throw Bad($"no group of the name '{name}'");
+                    : throw cursor.Bad($"no group of the name '{name}'");
             case >= '1' and <= '9':
-                var end = at + 1;
-                while (end < pattern.Length && char.IsAsciiDigit(pattern[end]))
+                var end = cursor.At + 1;
+                while (end < cursor.Text.Length && char.IsAsciiDigit(cursor.Text[end]))
                 {
                     end++;
                 }
 
-                var digits = pattern.AsSpan(at + 1, end - at - 1);
+                var digits = cursor.Text.AsSpan(cursor.At + 1, end - cursor.At - 1);
                 if (int.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && (number <= groups || number <= 9))
                 {
-                    at = end;
+                    cursor.At = end;
                     return Reference(number);
                 }
 
                 break;
         }
 
-        if (TryClassEscape() is { } set)
+        if (classes.TryClass() is { } set)
         {
             return new RegexNode.OneOf(set);
         }
 
-        return Literal(ParseCharacterEscape());
+        return Literal(classes.ParseCharacter());
 
         RegexNode.At Anchored(Anchor anchor)
         {
-            at += 2;
+            cursor.At += 2;
             return new RegexNode.At(anchor);
         }
 
         RegexNode.Back Reference(int group) =>
-            group >= 1 && group <= groups ? new RegexNode.Back(group, ignoreCase) : throw Bad($"no group {group}");
-    }
-
-    // \w \d \s \h \p{..} and their opposites, at a backslash; null when it is something else.
-    private CodePointSet? TryClassEscape(bool inBrackets = false)
-    {
-        var c = pattern[at + 1];
-        var set = c switch
-        {
-            'w' or 'W' => inBrackets ? UnicodeProperties.BracketWord : UnicodeProperties.Word,
-            'd' or 'D' => UnicodeProperties.Digit,
-            's' or 'S' => UnicodeProperties.Space,
-            'h' or 'H' => UnicodeProperties.Find("xdigit"),
-            _ => null,
-        };
-        if (set is not null)
-        {
-            at += 2;
-            return char.IsAsciiLetterUpper(c) ? new CodePointSet(set.Ranges.Complement()) : set;
-        }
-
-        if (c is not ('p' or 'P') || at + 2 >= pattern.Length || pattern[at + 2] != '{')
-        {
-            return null;
-        }
-
-        at += 3;
-        var negative = Take("^") != (c == 'P');
-        var name = Until('}');
-        set = UnicodeProperties.Find(name);
-        set = (inBrackets && set == UnicodeProperties.Word ? UnicodeProperties.BracketWord : set) ?? throw Unsupported($"the property '\\p{{{name}}}'");
-        return negative ? new CodePointSet(set.Ranges.Complement()) : set;
-    }
-
-    // A backslash and what stands for one character.
-    private int ParseCharacterEscape()
-    {
-        at++;
-        var c = CodePoints.Next(pattern, ref at);
-        switch (c)
-        {
-            case 't':
-                return '\t';
-            case 'n':
-                return '\n';
-            case 'r':
-                return '\r';
-            case 'f':
-                return '\f';
-            case 'v':
-                return '\v';
-            case 'a':
-                return '\a';
-            case 'e':
-                return 0x1B;
-            case 'x':
-                if (Take("{"))
-                {
-                    return Hex(Until('}'));
-                }
-
-                return Digits(16, 2) is var (value, any) && any ? value : 0;
-            case 'u':
-                if (at + 4 > pattern.Length)
-                {
-                    throw Bad("'\\u' without four digits");
-                }
-
-                at += 4;
-                return Hex(pattern[(at - 4)..at]);
-            case 'o' when Take("{"):
-                var octal = Digits(8, 7);
-                return octal is { Any: true, Value: < CodePointRanges.Limit } && Take("}") ? octal.Value : throw Bad("'\\o{' without octal digits and '}'");
-            case >= '0' and <= '7':
-                at--;
-                return Digits(8, 3).Value & 0xFF;
-            case 'c' or 'C' or 'M':
-                throw Unsupported($"'\\{(char)c}'");
-            default:
-                return c;
-        }
-
-        int Hex(string digits)
-        {
-            var value = int.TryParse(digits, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var parsed) ? parsed : -1;
-            return value is >= 0 and < CodePointRanges.Limit ? value : throw Bad($"the code point '{digits}'");
-        }
-
-        (int Value, bool Any) Digits(int radix, int most)
-        {
-            var value = 0;
-            var count = 0;
-            while (count < most && More && (radix == 16 ? char.IsAsciiHexDigit(pattern[at]) : pattern[at] is >= '0' and <= '7'))
-            {
-                value = (value * radix) + Convert.ToInt32(pattern[at++].ToString(), 16);
-                count++;
-            }
-
-            return (value, count > 0);
-        }
-    }
-
-    // Behind '['.
-    private CodePointRanges ParseClass()
-    {
-        if (++depth > MaxDepth)
-        {
-            throw Bad($"brackets nested deeper than {MaxDepth}");
-        }
-
-        var start = at;
-        var negative = Take("^");
-        var ranges = new List<(int, int)>();
-        var sets = CodePointRanges.Empty;
-        CodePointRanges? meet = null;
-        var first = true;
-        while (true)
-        {
-            if (!More)
-            {
-                at = start;
-                throw Bad("unmatched '['");
-            }
-
-            if (pattern[at] == ']' && !(first && pattern.IndexOf(']', at + 1) >= 0))
-            {
-                at++;
-                break;
-            }
-
-            first = false;
-            if (Take("[:"))
-            {
-                var end = pattern.IndexOf(":]", at, StringComparison.Ordinal);
-                var inverse = end > at && pattern[at] == '^';
-                if (end >= 0 && UnicodeProperties.FindPosix(pattern[(at + (inverse ? 1 : 0))..end]) is { } posix)
-                {
-                    at = end + 2;
-                    sets = sets.Union(inverse ? posix.Ranges.Complement() : posix.Ranges);
-                    continue;
-                }
-
-                if (end >= 0 && pattern.AsSpan(at, end - at).IndexOfAny(']', '[') < 0 && end - at < 20)
-                {
-                    throw Unsupported($"the class '[:{pattern[at..end]}:]'");
-                }
-
-                at -= 2;
-            }
-
-            if (Take("["))
-            {
-                sets = sets.Union(ParseClass());
-                continue;
-            }
-
-            if (Take("&&"))
-            {
-                meet = Meet();
-                ranges.Clear();
-                sets = CodePointRanges.Empty;
-                continue;
-            }
-
-            if (pattern[at] == '\\' && at + 1 < pattern.Length && TryClassEscape(inBrackets: true) is { } escape)
-            {
-                sets = sets.Union(escape.Ranges);
-                continue;
-            }
-
-            var low = ClassCharacter();
-            if (at + 1 < pattern.Length && pattern[at] == '-' && pattern[at + 1] != ']')
-            {
-                var dash = at++;
-                if (pattern[at] == '[' || (pattern[at] == '\\' && at + 1 < pattern.Length && pattern[at + 1] is 'w' or 'W' or 'd' or 'D' or 's' or 'S' or 'h' or 'H' or 'p' or 'P'))
-                {
-                    ranges.Add((low, low)); // no range: the dash stands for itself
-                    ranges.Add(('-', '-'));
-                    continue;
-                }
-
-                var high = ClassCharacter();
-                if (high < low)
-                {
-                    at = dash;
-                    throw Bad("an empty range");
-                }
-
-                ranges.Add((low, high));
-                continue;
-            }
-
-            ranges.Add((low, low));
-        }
-
-        depth--;
-        var all = Meet();
-        if (ignoreCase)
-        {
-            all = CaseMapping.Close(all);
-        }
-
-        return negative ? all.Complement() : all;
-
-        CodePointRanges Meet()
-        {
-            var own = sets.Union(CodePointRanges.FromUnsorted(ranges));
-            return meet is null ? own : meet.Intersect(own);
-        }
-
-        int ClassCharacter()
-        {
-            if (pattern[at] != '\\')
-            {
-                return CodePoints.Next(pattern, ref at);
-            }
-
-            if (at + 1 >= pattern.Length)
-            {
-                throw Bad("a backslash at the end");
-            }
-
-            if (pattern[at + 1] == 'b')
-            {
-                at += 2;
-                return '\b';
-            }
-
-            return pattern[at + 1] is 'R' or 'X' or 'N' or 'O' ? throw Unsupported($"'\\{pattern[at + 1]}' in brackets") : ParseCharacterEscape();
-        }
-    }
-
-    private bool Take(string text)
-    {
-        if (string.CompareOrdinal(pattern, at, text, 0, text.Length) != 0)
-        {
-            return false;
-        }
-
-        at += text.Length;
-        return true;
-    }
-
-    private string Until(char close)
-    {
-        var end = pattern.IndexOf(close, at);
-        if (end < 0)
-        {
-            throw Bad($"no '{close}'");
-        }
-
-        var text = pattern[at..end];
-        at = end + 1;
-        return text;
+            group >= 1 && group <= groups ? new RegexNode.Back(group, ignoreCase) : throw cursor.Bad($"no group {group}");
     }
 
     private static bool HasNamedGroup(string pattern)
@@ -751,8 +394,4 @@ internal sealed class OnigurumaParser
 
         return false;
     }
-
-    private FormatException Bad(string what) => new($"is no regular expression: {what} at character {at + 1}.");
-
-    private FormatException Unsupported(string what) => new($"uses {what} at character {at + 1}, which is not supported.");
 }

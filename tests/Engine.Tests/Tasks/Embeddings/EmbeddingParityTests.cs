@@ -12,21 +12,22 @@ namespace InferenceServer.Engine.Tests.Tasks.Embeddings;
 public sealed class EmbeddingParityTests(ITestOutputHelper output)
 {
     [Theory]
-    [InlineData("zoo/bert-embed-sdpa")]
-    [InlineData("zoo/bert-embed-cls-dense")]
-    [InlineData("zoo/bert-embed-onnx-subfolder")]
-    [InlineData("zoo/albert-embed")]
-    [InlineData("zoo/mpnet-embed")]
-    [InlineData("zoo/bigbird-embed")]
-    [InlineData("demo-models/demo-bert")]
-    [InlineData("models/all-MiniLM-L6-v2")]
-    public async Task Vectors_equal_the_reference(string name)
+    [InlineData("zoo/bert-embed-sdpa", 4, 6)]
+    [InlineData("zoo/bert-embed-cls-dense", 4, 0)]
+    [InlineData("zoo/bert-embed-onnx-subfolder", 2, 0)]
+    [InlineData("zoo/albert-embed", 4, 0)]
+    [InlineData("zoo/mpnet-embed", 4, 0)]
+    [InlineData("zoo/bigbird-embed", 4, 0)]
+    [InlineData("demo-models/demo-bert", 7, 0)]
+    [InlineData("models/all-MiniLM-L6-v2", 17, 0)]
+    public async Task Vectors_equal_the_reference(string name, int leastCases, int leastPrompts)
     {
         var folder = Path.Combine(Shared.Require(), name);
         var reference = new ReferenceCases(folder);
         var (loader, model) = await ReferenceCases.Load(folder);
         await using var _ = loader;
         var cases = reference.Cases.Where(one => one.Text is { Length: > 0 } && reference.Has($"{one.Name}.embedding")).ToList();
+        Checks.AtLeast(leastCases, cases.Count, "cases");
         var worst = 0f;
         foreach (var one in cases)
         {
@@ -41,6 +42,7 @@ public sealed class EmbeddingParityTests(ITestOutputHelper output)
         }
 
         var prompted = reference.Root.TryGetProperty("prompted", out var list) ? list.EnumerateArray().ToList() : [];
+        Checks.AtLeast(leastPrompts, prompted.Count, "prompted texts");
         foreach (var one in prompted)
         {
             var request = new EmbeddingsRequest { Inputs = [TextInput.Of(one.GetProperty("text").GetString()!)], PromptName = one.GetProperty("prompt_name").GetString() };
@@ -49,7 +51,6 @@ public sealed class EmbeddingParityTests(ITestOutputHelper output)
         }
 
         output.WriteLine($"{name}: {cases.Count} cases, alone and among 64, {prompted.Count} with a prompt; largest difference {worst:e1}");
-        Assert.NotEmpty(cases);
         foreach (var _unused in reference.Cases.Where(one => one.Text is ""))
         {
             await Assert.ThrowsAsync<InferenceException>(() => Vector(model, TextInput.Of("")));
