@@ -15,6 +15,9 @@ internal static class Report
     public static string Load() =>
         File.Exists("/proc/loadavg") ? $"load average before the run {File.ReadAllText("/proc/loadavg").Split(' ')[0]}" : "load unknown";
 
+    /// <summary>How a goal is marked in a table.</summary>
+    public static string Met(bool met) => met ? "met" : "**not met**";
+
     /// <summary>Replaces the section <paramref name="name"/> of docs/benchmarks.md, or adds it.</summary>
     public static void Write(string name, string markdown)
     {
