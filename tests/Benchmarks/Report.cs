@@ -23,7 +23,7 @@ internal static class Report
     {
         var file = Path.Combine(Root, "docs", "benchmarks.md");
         Directory.CreateDirectory(Path.GetDirectoryName(file)!);
-        var text = File.Exists(file) ? File.ReadAllText(file) : "# Benchmarks\n\nEach section is the last run of its command.\n";
+        var text = File.Exists(file) ? File.ReadAllText(file) : "# Benchmarks\n";
         var (begin, end) = ($"<!-- {name}: begin -->\n", $"<!-- {name}: end -->\n");
         var section = begin + markdown.TrimEnd() + "\n" + end;
         var from = text.IndexOf(begin, StringComparison.Ordinal);

@@ -31,7 +31,8 @@ internal static class CalmBenchmark
 
         foreach (var (name, runAsync) in Cases.Where(c => options.Case is null || c.Name == options.Case))
         {
-            var section = (await runAsync(options)).ToString();
+            var load = Report.Load();
+            var section = (await runAsync(options)).Section(load);
             Console.WriteLine(section);
             if (options.Seconds is null)
             {

@@ -10,7 +10,9 @@ internal static class VanishingClients
 {
     private const int Clients = 200;
     private const int TextsPerRequest = 32;
-    private const int Waves = 3;
+    private const int FirstWaves = 2;
+    private const int Waves = 4;
+    private const int MoreHandles = 20; // a tenth of one wave
     private const double MostMilliseconds = 500;
     private const double MemoryGrowth = 1.1;
 
@@ -29,9 +31,15 @@ internal static class VanishingClients
         }
 
         var before = Statistics.Median(await ProbesAsync());
-        await WaveAsync(); // the first wave fills pools and buffers: what the others leave behind is compared with it
-        await Task.Delay(TimeSpan.FromSeconds(3));
-        var (memory, handles) = (server.ResidentMiB, server.Handles);
+        var handles = server.Handles;
+        for (var wave = 0; wave < FirstWaves; wave++)
+        {
+            // These fill pools and buffers; the memory that the others leave behind is compared with theirs.
+            await WaveAsync();
+            await Task.Delay(TimeSpan.FromSeconds(3));
+        }
+
+        var memory = server.ResidentMiB;
         var first = new List<double>();
         for (var wave = 0; wave < Waves; wave++)
         {
@@ -42,11 +50,11 @@ internal static class VanishingClients
 
         var after = Statistics.Median(await ProbesAsync());
         var (memoryAfter, handlesAfter) = (server.ResidentMiB, server.Handles);
-        return new CalmTable("Clients that vanish", $"{Waves} waves of {Clients} connections; each sends a request of {TextsPerRequest} texts of 12 words, every other one only half of its bytes, and is reset 0.3 s later; then at once one text from somebody else. Compared with the state after one wave before these.")
+        return new CalmTable("Clients that vanish", $"{Waves} waves of {Clients} connections; each sends a request of {TextsPerRequest} texts of 12 words, every other one only half of its bytes, and is reset 0.3 s later; then at once one text from somebody else. Memory is compared with that after {FirstWaves} waves before these, open files with those before any.")
             .Add("longest answer right after a wave, ms", $"{first.Max():0}", $"<= {MostMilliseconds}", first.Max() <= MostMilliseconds)
             .Add("p50 of single requests before / after, ms", $"{before:0.0} / {after:0.0}")
             .Add("RSS MiB before / after", $"{memory:0} / {memoryAfter:0}", $"after <= {MemoryGrowth} x before", memoryAfter <= MemoryGrowth * memory)
-            .Add("open files before / after", $"{handles} / {handlesAfter}", $"after <= before", handlesAfter <= handles);
+            .Add("open files before / after", $"{handles} / {handlesAfter}", $"after <= before + {MoreHandles}", handlesAfter <= handles + MoreHandles);
 
         async Task<List<double>> ProbesAsync()
         {

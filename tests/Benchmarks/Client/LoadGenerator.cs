@@ -28,6 +28,13 @@ internal sealed class LoadGenerator(LoadOptions options)
     /// <summary>The verb <c>client</c>.</summary>
     public static async Task<int> RunAsync(string json)
     {
+        new Thread(static () =>
+        {
+            // The process that started this one has ended.
+            Console.In.ReadToEnd();
+            Environment.Exit(1);
+        })
+        { IsBackground = true }.Start();
         var result = await new LoadGenerator(JsonSerializer.Deserialize<LoadOptions>(json)!).MeasureAsync();
         Console.WriteLine(JsonSerializer.Serialize(result));
         return 0;
@@ -180,8 +187,9 @@ internal sealed class LoadGenerator(LoadOptions options)
         var inside = samples.Where(s => s.End >= begin.Timestamp && s.End < end.Timestamp).ToArray();
         var answers = options.Rate > 0 ? inside.Count(s => s.Status == 200) : samples.Where(s => s.Status == 200).Sum(s =>
             Math.Max(0.0, Math.Min(s.End, end.Timestamp) - Math.Max(s.Start, begin.Timestamp)) / Math.Max(1, s.End - s.Start));
-        var milliseconds = inside.Where(s => s.Status == 200).Select(s => (s.End - s.Start) * 1000.0 / Stopwatch.Frequency).Order().ToArray();
-        var statuses = new SortedDictionary<int, long>(inside.CountBy(s => s.Status).ToDictionary(s => s.Key, s => (long)s.Value));
+        var counted = options.Rate > 0 ? inside : [.. samples.Where(s => s.End >= begin.Timestamp && s.Start < end.Timestamp)];
+        var milliseconds = counted.Where(s => s.Status == 200).Select(s => (s.End - s.Start) * 1000.0 / Stopwatch.Frequency).Order().ToArray();
+        var statuses = new SortedDictionary<int, long>(counted.CountBy(s => s.Status).ToDictionary(s => s.Key, s => (long)s.Value));
         return new LoadResult
         {
             Seconds = seconds,
@@ -192,7 +200,7 @@ internal sealed class LoadGenerator(LoadOptions options)
             WithoutRetryAfter = samples.Count(s => s is { Status: 429, RetryAfter: < 0 }),
             MeanRetryAfter = samples.Where(s => s is { Status: 429, RetryAfter: >= 0 }).Select(s => (double)s.RetryAfter).DefaultIfEmpty(0).Average(),
             SentAgain = samples.Count(s => s.Again),
-            TakenThen = samples.Count(s => s.Again && s.Status is not 429 and not 0),
+            TakenThen = samples.Count(s => s.Again && s.Status is not (0 or 429 or 503)),
             WaitedForConnection = waitedForConnection,
             ClientProcessorSeconds = (end.Client - begin.Client).TotalSeconds,
             ServerProcessorSeconds = (end.Server - begin.Server).TotalSeconds,

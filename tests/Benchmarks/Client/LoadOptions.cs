@@ -55,10 +55,13 @@ internal sealed record LoadResult
     /// </summary>
     public required double TextsPerSecond { get; init; }
 
-    /// <summary>Milliseconds from the request (open loop: from its arrival time) to the end of its answer, 200 only: [p50, p95, p99, largest].</summary>
+    /// <summary>Milliseconds from the request (open loop: from its arrival time) to the end of its answer, 200 only, of the requests in <see cref="Statuses"/>: [p50, p95, p99, largest].</summary>
     public required double[] Milliseconds { get; init; }
 
-    /// <summary>Answers in the measured time by status; 0 is a connection that broke or could not be opened.</summary>
+    /// <summary>
+    /// Requests by status; 0 is a connection that broke or could not be opened. Closed loop: those that lie at least partly in the measured time.
+    /// Open loop: those whose answers came in it.
+    /// </summary>
     public required SortedDictionary<int, long> Statuses { get; init; }
 
     /// <summary>Answers with 200 of the whole run, the time before and after the measured time included.</summary>

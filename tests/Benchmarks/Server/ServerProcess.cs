@@ -33,6 +33,7 @@ internal sealed partial class ServerProcess : IDisposable
         start.Environment["DOTNET_STARTUP_HOOKS"] = typeof(ServerProcess).Assembly.Location;
         start.Environment[StartupHook.SocketVariable] = CountersSocket;
         process = Process.Start(start)!;
+        AppDomain.CurrentDomain.ProcessExit += Stop;
     }
 
     /// <summary>Port on 127.0.0.1.</summary>
@@ -139,13 +140,9 @@ internal sealed partial class ServerProcess : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        AppDomain.CurrentDomain.ProcessExit -= Stop;
         Http.Dispose();
-        if (!process.HasExited)
-        {
-            process.Kill();
-            process.WaitForExit();
-        }
-
+        Stop(null, EventArgs.Empty);
         process.Dispose();
         Directory.Delete(folder, recursive: true);
     }
@@ -179,6 +176,16 @@ internal sealed partial class ServerProcess : IDisposable
             }
 
             await Task.Delay(50);
+        }
+    }
+
+    // Also when the benchmark is interrupted.
+    private void Stop(object? sender, EventArgs e)
+    {
+        if (!process.HasExited)
+        {
+            process.Kill();
+            process.WaitForExit();
         }
     }
 
