@@ -18,11 +18,7 @@ internal sealed class RawRuntime(string file, int[][] sequences) : IDisposable
         var session = Session(request.Cell.Threads, request.Cell.Spins);
         using var runs = new PreparedRuns(session, sequences, request);
         var schedule = new Schedule(runs, request);
-        foreach (var run in runs.Runs.Take(request.Cell.Workers * 2))
-        {
-            session.Run(options, runs.InputNames, run.Inputs, runs.OutputNames, run.Outputs(0));
-        }
-
+        session.Run(options, runs.InputNames, runs.Runs[^1].Inputs, runs.OutputNames, runs.Runs[^1].Outputs(0)); // compiled code, a first arena
         var cpu = Environment.CpuUsage.TotalTime;
         schedule.Start();
         var threads = Enumerable.Range(0, request.Cell.Workers).Select(worker => new Thread(() => Work(worker))).ToArray();

@@ -81,6 +81,8 @@ internal sealed class ScenarioMeasurement(Scenario scenario) : IDisposable
             scanned.Add((cell, (await runtime.MeasureAsync(new RawRequest(cell, scenario.Group, OneGroupAtATime, 0, ScanSeconds, WholePasses: false))).TokensPerSecond));
         }
 
-        return [.. scanned.OrderByDescending(s => s.TokensPerSecond).Take(CellsKept).Select(s => s.Cell)];
+        RawCell[] best = [.. scanned.OrderByDescending(s => s.TokensPerSecond).Take(CellsKept).Select(s => s.Cell)];
+        Console.WriteLine($"{scenario.Name}: best of {scanned.Count} raw cells: {string.Join(", ", best.Select(c => c.Name))}");
+        return best;
     }
 }
