@@ -15,12 +15,15 @@ internal static class Report
     public static string Load() =>
         File.Exists("/proc/loadavg") ? $"load average before the run {File.ReadAllText("/proc/loadavg").Split(' ')[0]}" : "load unknown";
 
+    /// <summary>How a goal is marked in a table.</summary>
+    public static string Met(bool met) => met ? "met" : "**not met**";
+
     /// <summary>Replaces the section <paramref name="name"/> of docs/benchmarks.md, or adds it.</summary>
     public static void Write(string name, string markdown)
     {
         var file = Path.Combine(Root, "docs", "benchmarks.md");
         Directory.CreateDirectory(Path.GetDirectoryName(file)!);
-        var text = File.Exists(file) ? File.ReadAllText(file) : "# Benchmarks\n\nEach section is the last run of its command.\n";
+        var text = File.Exists(file) ? File.ReadAllText(file) : "# Benchmarks\n";
         var (begin, end) = ($"<!-- {name}: begin -->\n", $"<!-- {name}: end -->\n");
         var section = begin + markdown.TrimEnd() + "\n" + end;
         var from = text.IndexOf(begin, StringComparison.Ordinal);

@@ -1,0 +1,69 @@
+namespace InferenceServer.Benchmarks.Server;
+
+/// <summary>A temporary folder of models that holds what a measurement needs and nothing else. Copies, because the server loads nothing from outside its folder.</summary>
+internal sealed class ModelsFolder : IDisposable
+{
+    private ModelsFolder(string model, string source)
+    {
+        Model = model;
+        Source = source;
+    }
+
+    /// <summary>Path of the folder, for <c>--models</c>.</summary>
+    public string Path { get; } = Directory.CreateTempSubdirectory("benchmark-models-").FullName;
+
+    /// <summary>Id of the model, or of the first of its copies.</summary>
+    public string Model { get; }
+
+    /// <summary>The folder that was copied.</summary>
+    public string Source { get; }
+
+    /// <summary>The graph's file in the folder that was copied.</summary>
+    public string GraphFile => System.IO.Path.Combine(Source, "onnx", "model.onnx");
+
+    /// <summary>all-MiniLM-L6-v2 where it is at hand (INFERENCE_SHARED/models, else ../shared/models), else the demo model.</summary>
+    public static ModelsFolder WithMiniLM()
+    {
+        const string name = "all-MiniLM-L6-v2";
+        var shared = Environment.GetEnvironmentVariable("INFERENCE_SHARED") ?? System.IO.Path.Combine(Report.Root, "..", "shared");
+        var source = System.IO.Path.GetFullPath(System.IO.Path.Combine(shared, "models", name));
+        if (!Directory.Exists(source))
+        {
+            Console.Error.WriteLine($"{source} is absent: the small demo model is measured instead, and the goals, which are for {name}, do not apply.");
+            return Copies(1);
+        }
+
+        var folder = new ModelsFolder(name, source);
+        Copy(source, System.IO.Path.Combine(folder.Path, name));
+        return folder;
+    }
+
+    /// <summary>So many copies of the small demo model.</summary>
+    public static ModelsFolder Copies(int count)
+    {
+        var source = System.IO.Path.Combine(Report.Root, "models", "demo-bert");
+        var folder = new ModelsFolder(NameOfCopy(0), source);
+        for (var i = 0; i < count; i++)
+        {
+            Copy(source, System.IO.Path.Combine(folder.Path, NameOfCopy(i)));
+        }
+
+        return folder;
+    }
+
+    /// <summary>The id of a copy.</summary>
+    public static string NameOfCopy(int index) => $"demo-bert-{index:00}";
+
+    /// <inheritdoc/>
+    public void Dispose() => Directory.Delete(Path, recursive: true);
+
+    private static void Copy(string from, string to)
+    {
+        foreach (var file in Directory.EnumerateFiles(from, "*", SearchOption.AllDirectories))
+        {
+            var target = System.IO.Path.Combine(to, System.IO.Path.GetRelativePath(from, file));
+            Directory.CreateDirectory(System.IO.Path.GetDirectoryName(target)!);
+            File.Copy(file, target);
+        }
+    }
+}
