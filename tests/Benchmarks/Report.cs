@@ -18,7 +18,7 @@ internal static class Report
     /// <summary>Replaces the section <paramref name="name"/> of docs/benchmarks.md, or adds it.</summary>
     public static void Write(string name, string markdown)
     {
-        var file = Path.Combine(Root, "docs", "benchmarks.md");
+        var file = Path.Combine(Repository.Root, "docs", "benchmarks.md");
         Directory.CreateDirectory(Path.GetDirectoryName(file)!);
         var text = File.Exists(file) ? File.ReadAllText(file) : "# Benchmarks\n\nEach section is the last run of its command.\n";
         var (begin, end) = ($"<!-- {name}: begin -->\n", $"<!-- {name}: end -->\n");

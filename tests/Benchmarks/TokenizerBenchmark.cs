@@ -19,7 +19,7 @@ internal static class TokenizerBenchmark
 
     public static int Run()
     {
-        var shared = Environment.GetEnvironmentVariable("INFERENCE_SHARED") ?? Path.Combine(Report.Root, "..", "shared");
+        var shared = Environment.GetEnvironmentVariable("INFERENCE_SHARED") ?? Path.Combine(Repository.Root, "..", "shared");
         var goldens = Path.Combine(shared, "goldens", "tokenizers");
         if (!Directory.Exists(goldens))
         {

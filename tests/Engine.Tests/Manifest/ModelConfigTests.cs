@@ -91,7 +91,7 @@ public sealed class ModelConfigTests
     [Fact]
     public void Every_reference_folder_has_its_sizes()
     {
-        foreach (var folder in Directory.GetDirectories(Shared.Zoo))
+        foreach (var folder in Directory.GetDirectories(TestData.Zoo))
         {
             var config = Parse(File.ReadAllText(Path.Combine(folder, "config.json")));
             Assert.True(config is { Layers: > 0, Heads: > 0, HiddenSize: > 0, HeadSize: > 0, VocabularySize: > 0, Architectures.Count: > 0 }, folder);

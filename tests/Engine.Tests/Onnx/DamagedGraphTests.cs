@@ -37,7 +37,7 @@ public sealed class DamagedGraphTests : IDisposable
     [Fact]
     public void Every_cut_of_a_file_is_refused()
     {
-        var whole = File.ReadAllBytes(Path.Combine(Shared.Zoo, "bert-classify", "model.onnx"));
+        var whole = File.ReadAllBytes(Path.Combine(TestData.Zoo, "bert-classify", "model.onnx"));
         var step = Math.Max(1, whole.Length / 400);
         for (var length = 1; length < whole.Length - step; length += step)
         {
@@ -54,7 +54,7 @@ public sealed class DamagedGraphTests : IDisposable
     [InlineData("gpt2-merged-old", "decoder_model_merged.onnx")]
     public void Changed_bytes_are_read_or_refused(string model, string name)
     {
-        var whole = File.ReadAllBytes(Path.Combine(Shared.Zoo, model, name));
+        var whole = File.ReadAllBytes(Path.Combine(TestData.Zoo, model, name));
         var random = new Random(20260101);
         var watch = Stopwatch.StartNew();
         for (var round = 0; round < 400; round++)

@@ -123,9 +123,9 @@ public sealed class GraphSessionTests
     [Fact]
     public void A_decoder_that_needs_encoder_states_is_refused_by_the_inputs_name()
     {
-        var path = Path.Combine(Shared.Zoo, "bart-old", "decoder_model.onnx");
-        path = File.Exists(path) ? path : Path.Combine(Shared.Zoo, "bart-old", "onnx", "decoder_model.onnx");
-        var config = ModelManifest.Read(Path.Combine(Shared.Zoo, "bart-old")).Config;
+        var path = Path.Combine(TestData.Zoo, "bart-old", "decoder_model.onnx");
+        path = File.Exists(path) ? path : Path.Combine(TestData.Zoo, "bart-old", "onnx", "decoder_model.onnx");
+        var config = ModelManifest.Read(Path.Combine(TestData.Zoo, "bart-old")).Config;
         var graph = OnnxGraph.Read(path, config);
         var e = Assert.Throws<ModelLoadException>(() => GraphSession.Load(graph.Summary, null, config, ZooGraph.Cpu));
         Assert.Contains("encoder_", e.Message, StringComparison.Ordinal);

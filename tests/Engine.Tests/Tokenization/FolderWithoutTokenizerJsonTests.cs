@@ -30,7 +30,7 @@ public sealed class FolderWithoutTokenizerJsonTests : IDisposable
     [InlineData("xlm-roberta-unigram")]
     public void Gives_the_same_as_with_it(string folder, bool cases = true)
     {
-        var source = Path.Combine(Shared.Goldens, "tokenizers", folder);
+        var source = Path.Combine(TestData.Goldens, "tokenizers", folder);
         foreach (var file in Directory.GetFiles(source))
         {
             if (Path.GetFileName(file) is not "tokenizer.json" and var name && !name.EndsWith(".gz", StringComparison.Ordinal))
@@ -74,7 +74,7 @@ public sealed class FolderWithoutTokenizerJsonTests : IDisposable
     [Fact]
     public void Target_texts_of_Marian_use_the_target_model()
     {
-        var tokenizer = Tokenizer.Load(Path.Combine(Shared.Zoo, "marian-en-pt"));
+        var tokenizer = Tokenizer.Load(Path.Combine(TestData.Zoo, "marian-en-pt"));
         const string Text = "O rapaz comprou uma maçã vermelha na feira.";
         Assert.NotEqual(tokenizer.Encode(Text).Ids, tokenizer.EncodeTarget(Text).Ids);
         Assert.Equal(Text, tokenizer.Decode(tokenizer.EncodeTarget(Text).Ids));

@@ -15,7 +15,7 @@ public sealed class LibraryDifferenceTests
     [Fact]
     public void WordPiece_cuts_words_alike()
     {
-        var folder = Path.Combine(Shared.Goldens, "tokenizers", "bert-uncased");
+        var folder = Path.Combine(TestData.Goldens, "tokenizers", "bert-uncased");
         var ours = Tokenizer.Load(folder);
         var library = WordPieceTokenizer.Create(Path.Combine(folder, "vocab.txt"), new WordPieceOptions { MaxInputCharsPerWord = 100, UnknownToken = "[UNK]" });
         var words = Words(folder);
@@ -29,7 +29,7 @@ public sealed class LibraryDifferenceTests
     [Fact]
     public void Byte_level_BPE_merges_words_alike()
     {
-        var folder = Path.Combine(Shared.Goldens, "tokenizers", "gpt2");
+        var folder = Path.Combine(TestData.Goldens, "tokenizers", "gpt2");
         var ours = Tokenizer.Load(folder);
         using var document = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "tokenizer.json")));
         var model = document.RootElement.GetProperty("model");

@@ -17,7 +17,7 @@ public sealed class NamedTokenTests : IDisposable
     [InlineData("gpt2-no-past", null, null, null, "<|endoftext|>", "<|endoftext|>")]
     public void A_folder_that_names_none_has_the_usual_ones(string folder, string? mask, string? cls, string? pad, string? unk, string? eos)
     {
-        File.Copy(Path.Combine(Shared.Zoo, folder, "tokenizer.json"), Path.Combine(copy, "tokenizer.json"));
+        File.Copy(Path.Combine(TestData.Zoo, folder, "tokenizer.json"), Path.Combine(copy, "tokenizer.json"));
         Check();
         File.WriteAllText(Path.Combine(copy, "tokenizer_config.json"), """{"do_lower_case": true, "model_max_length": 512}""");
         Check();
@@ -32,7 +32,7 @@ public sealed class NamedTokenTests : IDisposable
     [Fact]
     public void A_folder_that_names_some_has_no_others()
     {
-        File.Copy(Path.Combine(Shared.Zoo, "bert-fill-mask-eager", "tokenizer.json"), Path.Combine(copy, "tokenizer.json"));
+        File.Copy(Path.Combine(TestData.Zoo, "bert-fill-mask-eager", "tokenizer.json"), Path.Combine(copy, "tokenizer.json"));
         File.WriteAllText(Path.Combine(copy, "special_tokens_map.json"), """{"unk_token": "[UNK]"}""");
         var named = Tokenizer.Load(copy).Named;
         Assert.Equal("[UNK]", named.Unk?.Text);

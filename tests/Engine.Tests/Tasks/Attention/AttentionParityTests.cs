@@ -21,7 +21,7 @@ public sealed class AttentionParityTests(ITestOutputHelper output)
     [MemberData(nameof(Folders))]
     public async Task Probabilities_equal_the_reference(string name)
     {
-        var folder = Path.Combine(Shared.Require(), name);
+        var folder = TestData.ModelFolder(name);
         var reference = new ReferenceCases(folder);
         var (loader, model) = await ReferenceCases.Load(folder);
         await using var _ = loader;
