@@ -5,9 +5,6 @@ namespace InferenceServer.Benchmarks;
 /// <summary>docs/benchmarks.md: one section for each benchmark, the last run of each.</summary>
 internal static class Report
 {
-    /// <summary>The folder with InferenceServer.sln.</summary>
-    public static string Root { get; } = FindRoot();
-
     /// <summary>The machine, in one line.</summary>
     public static string Machine { get; } = DescribeMachine();
 
@@ -39,18 +36,5 @@ internal static class Report
         }
 
         return $"{processor}, {Environment.ProcessorCount} cores, {GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 30} GiB, {RuntimeInformation.OSDescription.Split(' ')[0]} {RuntimeInformation.OSArchitecture}, {RuntimeInformation.FrameworkDescription}";
-    }
-
-    private static string FindRoot()
-    {
-        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
-        {
-            if (File.Exists(Path.Combine(folder.FullName, "InferenceServer.sln")))
-            {
-                return folder.FullName;
-            }
-        }
-
-        throw new InvalidOperationException($"No InferenceServer.sln above {AppContext.BaseDirectory}.");
     }
 }

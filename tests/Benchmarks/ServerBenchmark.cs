@@ -52,9 +52,7 @@ internal static partial class ServerBenchmark
     {
         var load = Report.Load();
         var rounds = args.Length > 0 && int.TryParse(args[0], out var given) ? given : 5;
-        var shared = Environment.GetEnvironmentVariable("INFERENCE_SHARED") ?? Path.Combine(Repository.Root, "..", "shared");
-        var models = Path.GetFullPath(Path.Combine(shared, "models"));
-        var (folder, model) = Directory.Exists(Path.Combine(models, "all-MiniLM-L6-v2")) ? (models, "all-MiniLM-L6-v2") : (Path.Combine(Repository.Root, "models"), "demo-bert");
+        var (folder, model) = TestData.HasModels ? (TestData.Models, "all-MiniLM-L6-v2") : (Repository.Models, "demo-bert");
         var file = Path.Combine(folder, model, "onnx", "model.onnx");
         Console.WriteLine($"{Report.Machine}\n{model}, {rounds} rounds");
 
@@ -120,9 +118,7 @@ internal static partial class ServerBenchmark
 
     private static Process Start(string folder, string model, out Task<Uri> address)
     {
-        var configuration = AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Debug{Path.DirectorySeparatorChar}", StringComparison.Ordinal) ? "Debug" : "Release";
-        var program = Path.Combine(Repository.Root, "src", "InferenceServer", "bin", configuration, "net10.0", "InferenceServer.dll");
-        var start = new ProcessStartInfo("dotnet", [program, "--urls", "http://127.0.0.1:0", "--models", folder]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo("dotnet", [Repository.Program, "--urls", "http://127.0.0.1:0", "--models", folder]) { RedirectStandardOutput = true, RedirectStandardError = true };
         start.Environment["Logging__LogLevel__Default"] = "Information"; // as it ships: one line a request
         var found = new TaskCompletionSource<Uri>(TaskCreationOptions.RunContinuationsAsynchronously);
         var log = new StringBuilder();

@@ -17,7 +17,7 @@ public sealed class ModelLoaderTests : IDisposable
     [Fact]
     public async Task Demo_models_are_ready_with_the_limits_that_their_files_name()
     {
-        await using var loader = Loader(new LoadingOptions { Directory = Demos(), Execution = Cpu });
+        await using var loader = Loader(new LoadingOptions { Directory = Repository.Models, Execution = Cpu });
         await loader.LoadAsync(TestContext.Current.CancellationToken);
         Assert.True(loader.Catalog.IsReady);
         Assert.All(loader.Catalog.Entries, e => Assert.True(e.State == ModelState.Ready, $"{e.Id}: {e.Reason}"));
@@ -212,17 +212,6 @@ public sealed class ModelLoaderTests : IDisposable
 
     private static string Graph(string folder) => Path.Combine(folder, "onnx", "model.onnx");
 
-    private static string Demos()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(folder!.FullName, "InferenceServer.sln")))
-        {
-            folder = folder.Parent;
-        }
-
-        return Path.Combine(folder.FullName, "models");
-    }
-
     private static void Cut(string path)
     {
         var bytes = File.ReadAllBytes(path);
@@ -235,7 +224,7 @@ public sealed class ModelLoaderTests : IDisposable
     // A copy of demo-language, which is small, with a fault.
     private void Copy(string id, Action<string>? damage = null)
     {
-        var from = Path.Combine(Demos(), "demo-language");
+        var from = Path.Combine(Repository.Models, "demo-language");
         var to = Path.Combine(directory, id);
         foreach (var file in Directory.EnumerateFiles(from, "*", SearchOption.AllDirectories).Where(f => !f.Contains("expected", StringComparison.Ordinal)))
         {

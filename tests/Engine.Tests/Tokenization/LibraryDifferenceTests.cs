@@ -48,7 +48,7 @@ public sealed class LibraryDifferenceTests
     private static SortedSet<string> Words(string folder)
     {
         var words = new SortedSet<string>(StringComparer.Ordinal);
-        foreach (var line in GoldenTokenizerTests.Lines(Path.Combine(folder, "corpus.jsonl.gz")))
+        foreach (var line in GoldenTokenizerTests.Lines(TestData.Corpus(Path.GetFileName(folder))))
         {
             using var document = JsonDocument.Parse(line);
             var word = new StringBuilder();

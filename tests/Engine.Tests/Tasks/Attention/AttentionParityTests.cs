@@ -10,12 +10,12 @@ namespace InferenceServer.Engine.Tests.Tasks.Attention;
 public sealed class AttentionParityTests(ITestOutputHelper output)
 {
     /// <summary>The folders, by name, so that a missing one shows in the list of tests.</summary>
-    public static TheoryData<string> Folders => Shared.Root is null
-        ? ["absent"]
-        : [.. Directory.GetDirectories(Path.Combine(Shared.Root, "zoo")).Concat(Directory.GetDirectories(Path.Combine(Shared.Root, "demo-models"))).Append(Path.Combine(Shared.Root, "models", "all-MiniLM-L6-v2"))
-            .Where(folder => File.Exists(Path.Combine(folder, "expected.json")))
-            .Select(folder => Path.GetRelativePath(Shared.Root, folder))
-            .Order(StringComparer.Ordinal)];
+    public static TheoryData<string> Folders =>
+    [
+        .. ReferenceFolders(Repository.Models).Select(name => $"demo-models/{name}"),
+        "models/all-MiniLM-L6-v2",
+        .. ReferenceFolders(TestData.Zoo).Select(name => $"zoo/{name}"),
+    ];
 
     [Theory]
     [MemberData(nameof(Folders))]
@@ -53,6 +53,9 @@ public sealed class AttentionParityTests(ITestOutputHelper output)
 
         output.WriteLine($"{name}: {cases.Count} cases, {model.Graph.Attention.Count} layers; largest difference {worst:e1}");
     }
+
+    private static IEnumerable<string> ReferenceFolders(string directory) =>
+        Directory.GetDirectories(directory).Where(folder => File.Exists(Path.Combine(folder, "expected.json"))).Select(folder => Path.GetFileName(folder)).Order(StringComparer.Ordinal);
 
     private static float Tolerance(ReferenceCases reference, Model model)
     {
