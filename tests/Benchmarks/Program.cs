@@ -11,8 +11,21 @@ return args switch
     ["tokenizers"] => TokenizerBenchmark.Run(),
     ["client", var options] => await LoadGenerator.RunAsync(options), // processes that the others start
     ["raw", var arguments] => RawProcess.Run(arguments),
+    ["archives", var folder] => Archives(folder),
     _ => Usage(),
 };
+
+// The archives of the tests' data, packed anew.
+static int Archives(string folder)
+{
+    foreach (var (from, archive) in new[] { ("zoo", TestData.ZooArchive), ("goldens", TestData.GoldensArchive) })
+    {
+        var files = TestArchive.Create(Path.Combine(folder, from), archive);
+        Console.WriteLine($"{Path.GetRelativePath(Environment.CurrentDirectory, archive)}: {files} files, {new FileInfo(archive).Length / 1048576.0:0.0} MiB");
+    }
+
+    return 0;
+}
 
 static int Usage()
 {
@@ -20,6 +33,8 @@ static int Usage()
         dotnet run -c Release --project tests/Benchmarks [-- server [rounds] [scenario filter]]       the server over HTTP beside raw ONNX Runtime
         dotnet run -c Release --project tests/Benchmarks -- calm [case] [--seconds N] [--retry-share N]    the server under overload, many connections, bulk work, lost clients; memory
         dotnet run -c Release --project tests/Benchmarks -- tokenizers                                tokenizers, one thread, beside the reference's Rust library
+
+        dotnet run -c Release --project tests/Benchmarks -- archives <folder>                         packs <folder>/zoo and <folder>/goldens into the archives of the tests
 
         Cases of calm: {string.Join(", ", CalmBenchmark.CaseNames)}.
         """);

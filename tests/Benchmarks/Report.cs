@@ -5,9 +5,6 @@ namespace InferenceServer.Benchmarks;
 /// <summary>docs/benchmarks.md: one section for each benchmark, the last run of each.</summary>
 internal static class Report
 {
-    /// <summary>The folder with InferenceServer.sln.</summary>
-    public static string Root { get; } = FindRoot();
-
     /// <summary>The machine, in one line.</summary>
     public static string Machine { get; } = DescribeMachine();
 
@@ -21,7 +18,7 @@ internal static class Report
     /// <summary>Replaces the section <paramref name="name"/> of docs/benchmarks.md, or adds it.</summary>
     public static void Write(string name, string markdown)
     {
-        var file = Path.Combine(Root, "docs", "benchmarks.md");
+        var file = Path.Combine(Repository.Root, "docs", "benchmarks.md");
         Directory.CreateDirectory(Path.GetDirectoryName(file)!);
         var text = File.Exists(file) ? File.ReadAllText(file) : "# Benchmarks\n";
         var (begin, end) = ($"<!-- {name}: begin -->\n", $"<!-- {name}: end -->\n");
@@ -42,18 +39,5 @@ internal static class Report
         }
 
         return $"{processor}, {Environment.ProcessorCount} cores, {GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 30} GiB, {RuntimeInformation.OSDescription.Split(' ')[0]} {RuntimeInformation.OSArchitecture}, {RuntimeInformation.FrameworkDescription}";
-    }
-
-    private static string FindRoot()
-    {
-        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
-        {
-            if (File.Exists(Path.Combine(folder.FullName, "InferenceServer.sln")))
-            {
-                return folder.FullName;
-            }
-        }
-
-        throw new InvalidOperationException($"No InferenceServer.sln above {AppContext.BaseDirectory}.");
     }
 }

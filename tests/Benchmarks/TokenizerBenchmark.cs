@@ -19,14 +19,13 @@ internal static class TokenizerBenchmark
 
     public static int Run()
     {
-        var shared = Environment.GetEnvironmentVariable("INFERENCE_SHARED") ?? Path.Combine(Report.Root, "..", "shared");
-        var goldens = Path.Combine(shared, "goldens", "tokenizers");
-        if (!Directory.Exists(goldens))
+        if (!TestData.HasCorpora)
         {
-            Console.Error.WriteLine($"{goldens} is absent: there is no text to measure on.");
+            Console.Error.WriteLine("The corpora are absent (../shared/goldens, or the folder that INFERENCE_SHARED names): there is no text to measure on.");
             return 1;
         }
 
+        var goldens = Path.Combine(TestData.Goldens, "tokenizers");
         var lines = Lines(goldens);
         var size = lines.Sum(static l => Encoding.UTF8.GetByteCount(l));
         using var reference = Reference.Start(lines);
@@ -119,7 +118,7 @@ internal static class TokenizerBenchmark
     {
         var distinct = new List<string>();
         var seen = new HashSet<string>(StringComparer.Ordinal);
-        foreach (var file in Directory.GetFiles(goldens, "corpus.jsonl.gz", SearchOption.AllDirectories).Order(StringComparer.Ordinal))
+        foreach (var file in Directory.GetDirectories(goldens).Select(folder => TestData.Corpus(Path.GetFileName(folder))).Where(File.Exists).Order(StringComparer.Ordinal))
         {
             using var reader = new StreamReader(new GZipStream(File.OpenRead(file), CompressionMode.Decompress));
             foreach (var line in reader.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries))

@@ -1,4 +1,3 @@
-using InferenceServer.Server.Tests;
 using Microsoft.Playwright;
 
 namespace InferenceServer.Browser.Tests;

@@ -32,13 +32,10 @@ public sealed partial class ArchitectureTests
         ["Hosting"] = ["Http.Native", "Http.Middleware", "Http.OpenApi", "Configuration", "Engine.Serving", "Engine.Execution", "Engine.Tasks", "Engine.Manifest", "Engine.Diagnostics"],
     };
 
-    /// <summary>Modules of the engine under the names that their folders still have.</summary>
-    private static readonly Dictionary<string, string> Renamed = new() { ["Sessions"] = "Execution", ["Batching"] = "Scheduling", ["Loading"] = "Serving" };
-
     /// <summary>Single types that may be used beyond the modules: what a row reader sees of a run, what goes with a request, the side that is cut off.</summary>
     private static readonly HashSet<string> Shown =
     [
-        "Engine.Tasks -> Execution.RowOutputs", "Engine.Tasks -> Execution.OutputRow",
+        "Engine.Tasks -> Execution.RowOutputs", "Engine.Tasks -> Execution.OutputRow", "Engine.Tasks -> Execution.GraphInput",
         "Http.Middleware -> Scheduling.RequestContext", "Http.Native -> Scheduling.RequestContext", "Http.Native -> Scheduling.Priority", "Http.OpenApi -> Scheduling.Priority",
         "Http.Native -> Tokenization.Side",
     ];
@@ -103,14 +100,14 @@ public sealed partial class ArchitectureTests
             .ToHashSet();
         Assert.Superset(new HashSet<string> { "prompt_name", "top_k", "input_ids" }, names);
 
-        var root = Path.Combine(Shared.Repository!, "src", "InferenceServer.Engine");
+        var root = Path.Combine(Repository.Root, "src", "InferenceServer.Engine");
         var wrong = new List<string>();
         var lines = 0;
         foreach (var file in Directory.EnumerateFiles(root, "*.cs", SearchOption.AllDirectories))
         {
             var path = Path.GetRelativePath(root, file).Replace('\\', '/');
             var module = path.Split('/')[0];
-            if (module is "bin" or "obj" || Renamed.ContainsKey(module))
+            if (module is "bin" or "obj")
             {
                 continue;
             }
@@ -152,7 +149,7 @@ public sealed partial class ArchitectureTests
     {
         var parts = type[Host.Length..].Split('.');
         return parts.Length < 2 ? ""
-            : parts[0] == "Engine" ? (parts.Length < 3 ? "" : $"Engine.{Renamed.GetValueOrDefault(parts[1], parts[1])}")
+            : parts[0] == "Engine" ? (parts.Length < 3 ? "" : $"Engine.{parts[1]}")
             : parts[0] == "Http" ? (parts.Length < 3 ? "Http" : $"Http.{parts[1]}")
             : parts[0];
     }

@@ -27,7 +27,7 @@ public sealed class RealModelTests
     [Fact]
     public async Task MiniLM_and_SmolLM2()
     {
-        var models = Repository.Shared("models");
+        var models = TestData.Models;
         await using var server = await ServerProcess.StartAsync(models);
         await new Reference(server.Client, models, "all-MiniLM-L6-v2").CompareAsync(atLeast: 44);
         await new Reference(server.Client, models, "SmolLM2-135M-Instruct").CompareAsync(atLeast: 16);

@@ -71,7 +71,7 @@ internal sealed class PreparedGraph : IDisposable
             return null;
         }
 
-        var parent = device.CacheDirectory ?? TemporaryFolder.OfProcess;
+        var parent = device.CacheDirectory ?? ProcessFolder.FullName;
         try
         {
             System.IO.Directory.CreateDirectory(parent);

@@ -13,7 +13,7 @@ internal static class AttentionMemory
     {
         using var folder = ModelsFolder.WithMiniLM();
         using var bodies = CalmBenchmark.TwelveWords(1);
-        using var server = await ServerProcess.StartAsync(folder.Path);
+        using var server = await MeasuredServer.StartAsync(folder.Path);
         var ready = server.ResidentMiB;
         foreach (var body in bodies.Bodies.Take(20))
         {

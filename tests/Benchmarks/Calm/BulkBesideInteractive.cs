@@ -16,7 +16,7 @@ internal static class BulkBesideInteractive
         using var folder = ModelsFolder.WithMiniLM();
         using var texts = CalmBenchmark.TwelveWords(1);
         using var bulkTexts = CalmBenchmark.TwelveWords(TextsOfBulk);
-        using var server = await ServerProcess.StartAsync(folder.Path);
+        using var server = await MeasuredServer.StartAsync(folder.Path);
         var seconds = options.Time(20);
         Task<LoadResult> InteractiveAsync() =>
             ClientProcess.RunAsync(server.Load(folder.Model, texts) with { Connections = InteractiveConnections, WarmUpSeconds = 2, Seconds = seconds });

@@ -14,7 +14,7 @@ internal static class IdleServer
     {
         using var folder = ModelsFolder.WithMiniLM();
         using var bodies = CalmBenchmark.TwelveWords(1);
-        using var server = await ServerProcess.StartAsync(folder.Path);
+        using var server = await MeasuredServer.StartAsync(folder.Path);
         await ClientProcess.RunAsync(server.Load(folder.Model, bodies) with { Connections = 8, Seconds = options.Time(5) });
         await ClientProcess.RunAsync(server.Load(folder.Model, bodies) with { Connections = 1, Seconds = options.Time(5) });
         var soon = await IdleAsync();

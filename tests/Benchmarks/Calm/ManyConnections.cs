@@ -13,7 +13,7 @@ internal static class ManyConnections
     {
         using var folder = ModelsFolder.WithMiniLM();
         using var bodies = CalmBenchmark.TwelveWords(1);
-        using var server = await ServerProcess.StartAsync(folder.Path);
+        using var server = await MeasuredServer.StartAsync(folder.Path);
         Task<LoadResult> LoadAsync(int connections, double seconds) =>
             ClientProcess.RunAsync(server.Load(folder.Model, bodies) with { Connections = connections, WarmUpSeconds = 4, Seconds = options.Time(seconds) });
 

@@ -25,7 +25,7 @@ internal static class ManyModels
     {
         using var folder = ModelsFolder.Copies(models);
         using var bodies = CalmBenchmark.TwelveWords(1);
-        using var server = await ServerProcess.StartAsync(folder.Path);
+        using var server = await MeasuredServer.StartAsync(folder.Path);
         var threads = server.Threads;
         var milliseconds = new List<double>();
         for (var i = 0; i < models; i++)

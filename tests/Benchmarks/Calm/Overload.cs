@@ -22,7 +22,7 @@ internal static class Overload
         using var folder = ModelsFolder.WithMiniLM();
         using var bodies = CalmBenchmark.TwelveWords(TextsPerRequest);
         var bound = await QueueBoundAsync(folder, bodies, options);
-        using var server = await ServerProcess.StartAsync(folder.Path, new Dictionary<string, string>
+        using var server = await MeasuredServer.StartAsync(folder.Path, new Dictionary<string, string>
         {
             [ServerSettings.MaxWaitingTokens] = $"{bound}",
             [ServerSettings.RequestTimeoutSeconds] = $"{DeadlineSeconds}",
@@ -65,16 +65,16 @@ internal static class Overload
     // The bound is a setting of the start, so the capacity it is made of is measured with another process before.
     private static async Task<long> QueueBoundAsync(ModelsFolder folder, BodiesFile bodies, CalmOptions options)
     {
-        using var server = await ServerProcess.StartAsync(folder.Path);
+        using var server = await MeasuredServer.StartAsync(folder.Path);
         var sequences = await server.TokenizeAsync(folder.Model, Texts.OfWords(512, 12, 12));
         return (long)(QueueSeconds * (await PeakAsync(server, folder, bodies, options)).TextsPerSecond * sequences.Average(s => s.Length));
     }
 
-    private static Task<LoadResult> PeakAsync(ServerProcess server, ModelsFolder folder, BodiesFile bodies, CalmOptions options) =>
+    private static Task<LoadResult> PeakAsync(MeasuredServer server, ModelsFolder folder, BodiesFile bodies, CalmOptions options) =>
         ClientProcess.RunAsync(server.Load(folder.Model, bodies) with { Connections = PeakConnections, WarmUpSeconds = 3, Seconds = options.Time(20) });
 
     // Each 10 s, or 60 times when that is more often.
-    private static async Task<List<double>> MemoryAsync(ServerProcess server, double seconds)
+    private static async Task<List<double>> MemoryAsync(MeasuredServer server, double seconds)
     {
         var memory = new List<double>();
         await Task.Delay(TimeSpan.FromSeconds(WarmUpSeconds));

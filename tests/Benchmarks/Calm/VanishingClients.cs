@@ -22,7 +22,7 @@ internal static class VanishingClients
         using var folder = ModelsFolder.WithMiniLM();
         using var bodies = CalmBenchmark.TwelveWords(TextsPerRequest);
         using var single = CalmBenchmark.TwelveWords(1);
-        using var server = await ServerProcess.StartAsync(folder.Path);
+        using var server = await MeasuredServer.StartAsync(folder.Path);
         Task<double> ProbeAsync() => server.PostAsync(ServerSettings.EmbeddingsPath(folder.Model), single.Bodies[0]);
 
         for (var i = 0; i < 20; i++)

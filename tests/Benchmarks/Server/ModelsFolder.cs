@@ -25,7 +25,7 @@ internal sealed class ModelsFolder : IDisposable
     public static ModelsFolder WithMiniLM()
     {
         const string name = "all-MiniLM-L6-v2";
-        var shared = Environment.GetEnvironmentVariable("INFERENCE_SHARED") ?? System.IO.Path.Combine(Report.Root, "..", "shared");
+        var shared = Environment.GetEnvironmentVariable("INFERENCE_SHARED") ?? System.IO.Path.Combine(Repository.Root, "..", "shared");
         var source = System.IO.Path.GetFullPath(System.IO.Path.Combine(shared, "models", name));
         if (!Directory.Exists(source))
         {
@@ -41,7 +41,7 @@ internal sealed class ModelsFolder : IDisposable
     /// <summary>So many copies of the small demo model.</summary>
     public static ModelsFolder Copies(int count)
     {
-        var source = System.IO.Path.Combine(Report.Root, "models", "demo-bert");
+        var source = System.IO.Path.Combine(Repository.Root, "models", "demo-bert");
         var folder = new ModelsFolder(NameOfCopy(0), source);
         for (var i = 0; i < count; i++)
         {

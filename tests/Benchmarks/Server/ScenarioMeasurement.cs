@@ -38,7 +38,7 @@ internal sealed class ScenarioMeasurement(Scenario scenario) : IDisposable
     public double Raw(RawCell cell, Func<RawResult, double> figure) => Statistics.Median(raw[cell].Select(figure));
 
     /// <summary>All rounds.</summary>
-    public async Task RunAsync(ServerProcess process, ModelsFolder folder, int rounds)
+    public async Task RunAsync(MeasuredServer process, ModelsFolder folder, int rounds)
     {
         var sequences = await process.TokenizeAsync(folder.Model, scenario.Sentences);
         TokensPerText = sequences.Average(s => s.Length);

@@ -21,7 +21,7 @@ internal static class ServerBenchmark
 
         var load = Report.Load();
         using var folder = ModelsFolder.WithMiniLM();
-        using var server = await ServerProcess.StartAsync(folder.Path);
+        using var server = await MeasuredServer.StartAsync(folder.Path);
         Console.WriteLine($"{Report.Machine}\n{folder.Model}, rounds: {rounds}");
         var measurements = scenarios.Select(s => new ScenarioMeasurement(s)).ToArray();
         foreach (var measurement in measurements)

@@ -129,9 +129,9 @@ public sealed class GraphTests
     [Fact]
     public void A_decoder_that_needs_encoder_states_is_refused_by_the_inputs_name()
     {
-        var path = Path.Combine(Shared.Zoo, "bart-old", "decoder_model.onnx");
-        path = File.Exists(path) ? path : Path.Combine(Shared.Zoo, "bart-old", "onnx", "decoder_model.onnx");
-        var config = ModelManifest.Read(Path.Combine(Shared.Zoo, "bart-old")).Config;
+        var path = Path.Combine(TestData.Zoo, "bart-old", "decoder_model.onnx");
+        path = File.Exists(path) ? path : Path.Combine(TestData.Zoo, "bart-old", "onnx", "decoder_model.onnx");
+        var config = ModelManifest.Read(Path.Combine(TestData.Zoo, "bart-old")).Config;
         var graph = OnnxGraph.Read(path, config);
         var e = Assert.Throws<ModelLoadException>(() => Graph.Open(new GraphSource(graph.Summary, config, _ => null), ZooGraph.Cpu));
         Assert.Contains("encoder_", e.Message, StringComparison.Ordinal);

@@ -16,7 +16,7 @@ public sealed class PackageChoiceTests
     [InlineData("Gpu", "Microsoft.ML.OnnxRuntime.Gpu")]
     public async Task The_property_chooses_one_package(string? value, string package)
     {
-        var project = Path.Combine(Repository(), "src", "InferenceServer.Engine", "InferenceServer.Engine.csproj");
+        var project = Path.Combine(Repository.Root, "src", "InferenceServer.Engine", "InferenceServer.Engine.csproj");
         var start = new ProcessStartInfo(Environment.ProcessPath is { } host && Path.GetFileNameWithoutExtension(host) == "dotnet" ? host : "dotnet")
         {
             RedirectStandardOutput = true,
@@ -40,20 +40,9 @@ public sealed class PackageChoiceTests
     [Fact]
     public void Both_packages_have_one_version()
     {
-        var versions = XDocument.Load(Path.Combine(Repository(), "Directory.Packages.props")).Descendants("PackageVersion")
+        var versions = XDocument.Load(Path.Combine(Repository.Root, "Directory.Packages.props")).Descendants("PackageVersion")
             .Where(p => Packages.Contains((string?)p.Attribute("Include"))).Select(p => (string?)p.Attribute("Version")).ToList();
         Assert.Equal(2, versions.Count);
         Assert.Single(versions.Distinct());
-    }
-
-    private static string Repository()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(folder!.FullName, "InferenceServer.sln")))
-        {
-            folder = folder.Parent;
-        }
-
-        return folder.FullName;
     }
 }

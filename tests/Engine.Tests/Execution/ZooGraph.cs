@@ -47,7 +47,7 @@ internal sealed class ZooGraph : IDisposable
 
     public static ZooGraph Load(string folder, string? file = null)
     {
-        var path = Path.Combine(Shared.Zoo, folder);
+        var path = Path.Combine(TestData.Zoo, folder);
         var manifest = ModelManifest.Read(path, file);
         var graph = OnnxGraph.Read(manifest.Files.Main, manifest.Config);
         var session = Graph.Open(new GraphSource(graph.Summary, manifest.Config, _ => graph.ReadModel()), Cpu);

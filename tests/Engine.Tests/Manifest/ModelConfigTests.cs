@@ -91,7 +91,7 @@ public sealed class ModelConfigTests
     [Fact]
     public void Every_reference_folder_has_its_sizes()
     {
-        var folders = Directory.GetDirectories(Shared.Zoo);
+        var folders = Directory.GetDirectories(TestData.Zoo);
         Checks.AtLeast(52, folders.Length, "folders");
         foreach (var folder in folders)
         {

@@ -213,7 +213,7 @@ public sealed class SentencePipelineTests
     [InlineData("bert-classify", "")]
     public void The_reference_folders_have_their_modules(string name, string modules)
     {
-        var sentence = ModelManifest.Read(Path.Combine(Shared.Zoo, name)).Sentence;
+        var sentence = ModelManifest.Read(Path.Combine(TestData.Zoo, name)).Sentence;
 
         Assert.Equal(modules, string.Join(';', (sentence?.Modules ?? []).Select(m => m switch
         {
@@ -228,7 +228,7 @@ public sealed class SentencePipelineTests
     {
         var random = new Random(7);
         using var folder = new Folder();
-        var source = Path.Combine(Shared.Zoo, "bert-embed-cls-dense");
+        var source = Path.Combine(TestData.Zoo, "bert-embed-cls-dense");
         string[] files = ["config.json", "modules.json", "1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors", "config_sentence_transformers.json"];
         folder.Write("model.onnx", "x");
         int read = 0, refused = 0;

@@ -39,7 +39,7 @@ public sealed class DamagedGraphTests : IDisposable
     [Fact]
     public void Every_cut_of_a_file_is_refused()
     {
-        var whole = File.ReadAllBytes(Path.Combine(Shared.Zoo, "bert-classify", "model.onnx"));
+        var whole = File.ReadAllBytes(Path.Combine(TestData.Zoo, "bert-classify", "model.onnx"));
         var step = Math.Max(1, whole.Length / 400);
         var cuts = 0;
         for (var length = 1; length < whole.Length - step; length += step)
@@ -60,8 +60,8 @@ public sealed class DamagedGraphTests : IDisposable
     [InlineData("gpt2-merged-old", "decoder_model_merged.onnx")]
     public void Changed_bytes_are_read_or_refused(string model, string name)
     {
-        var whole = File.ReadAllBytes(Path.Combine(Shared.Zoo, model, name));
-        foreach (var data in Directory.GetFiles(Path.Combine(Shared.Zoo, model), "*.data"))
+        var whole = File.ReadAllBytes(Path.Combine(TestData.Zoo, model, name));
+        foreach (var data in Directory.GetFiles(Path.Combine(TestData.Zoo, model), "*.data"))
         {
             File.Copy(data, Path.Combine(folder, Path.GetFileName(data)));
         }

@@ -16,7 +16,7 @@ public sealed class ZooAttentionValuesTests(ITestOutputHelper output)
     {
         var wrong = new StringBuilder();
         var compared = 0;
-        foreach (var folder in Directory.GetDirectories(Shared.Zoo).Order(StringComparer.Ordinal))
+        foreach (var folder in Directory.GetDirectories(TestData.Zoo).Order(StringComparer.Ordinal))
         {
             using var document = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "expected.json")));
             var expected = document.RootElement;

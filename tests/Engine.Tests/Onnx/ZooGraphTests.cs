@@ -19,7 +19,7 @@ public sealed class ZooGraphTests(ITestOutputHelper output)
     {
         var wrong = new StringBuilder();
         int files = 0, compared = 0;
-        foreach (var folder in Directory.GetDirectories(Shared.Zoo).Order(StringComparer.Ordinal))
+        foreach (var folder in Directory.GetDirectories(TestData.Zoo).Order(StringComparer.Ordinal))
         {
             using var expected = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "expected.json")));
             var config = ModelConfig.From(JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "config.json"))).RootElement);
@@ -123,7 +123,7 @@ public sealed class ZooGraphTests(ITestOutputHelper output)
     [Fact]
     public void A_large_file_is_read_without_its_weights()
     {
-        var file = Path.Combine(Shared.Models, "SmolLM2-135M-Instruct", "onnx", "model_q4.onnx");
+        var file = Path.Combine(TestData.Models, "SmolLM2-135M-Instruct", "onnx", "model_q4.onnx");
         var before = GC.GetAllocatedBytesForCurrentThread();
         var watch = System.Diagnostics.Stopwatch.StartNew();
 
@@ -145,6 +145,6 @@ public sealed class ZooGraphTests(ITestOutputHelper output)
     }
 
     private static OnnxGraph Read(string folder, string file) => OnnxGraph.Read(
-        Path.Combine(Shared.Zoo, folder, file),
-        ModelConfig.From(JsonDocument.Parse(File.ReadAllBytes(Path.Combine(Shared.Zoo, folder, "config.json"))).RootElement));
+        Path.Combine(TestData.Zoo, folder, file),
+        ModelConfig.From(JsonDocument.Parse(File.ReadAllBytes(Path.Combine(TestData.Zoo, folder, "config.json"))).RootElement));
 }

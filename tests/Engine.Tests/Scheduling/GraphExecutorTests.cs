@@ -171,7 +171,7 @@ public sealed class GraphExecutorTests
     [Fact]
     public async Task The_graphs_own_refusal_reaches_the_client_as_it_is()
     {
-        var refusal = InferenceException.Unprocessable("inputs", "no");
+        var refusal = InferenceException.Unprocessable(Argument.Of("Inputs"), $"no");
         await using var device = new Device(new FakeGraph { OnRun = _ => throw refusal });
         Assert.Same(refusal, await Assert.ThrowsAsync<InferenceException>(() => device.Run(3)));
     }

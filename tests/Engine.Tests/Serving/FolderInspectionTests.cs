@@ -49,7 +49,7 @@ public sealed class FolderInspectionTests
             files[name] = file;
         }
 
-        var report = FolderInspection.Inspect(Path.Combine(Shared.Zoo, name), new LoadingOptions { Directory = Shared.Zoo, Files = files });
+        var report = FolderInspection.Inspect(Path.Combine(TestData.Zoo, name), new LoadingOptions { Directory = TestData.Zoo, Files = files });
 
         Assert.Empty(report.Problems);
         Assert.Contains(report.Sections.SelectMany(s => s.Lines), l => l.Contains(line, StringComparison.Ordinal));
@@ -58,7 +58,7 @@ public sealed class FolderInspectionTests
     [Fact]
     public void Weights_that_do_not_fit_their_shape_are_a_problem_of_the_first_run()
     {
-        var source = Path.Combine(Shared.Zoo, "bert-external-data");
+        var source = Path.Combine(TestData.Zoo, "bert-external-data");
         using var folder = new Folder();
         foreach (var file in Directory.GetFiles(source).Where(f => !Path.GetFileName(f).StartsWith("expected", StringComparison.Ordinal)))
         {
@@ -73,7 +73,7 @@ public sealed class FolderInspectionTests
     [Fact]
     public void Every_reference_folder_can_be_served()
     {
-        var problems = Directory.GetDirectories(Shared.Zoo)
+        var problems = Directory.GetDirectories(TestData.Zoo)
             .Select(folder => FolderInspection.Inspect(folder))
             .SelectMany(report => report.Problems.Select(problem => $"{Path.GetFileName(report.Folder)}: {problem}"))
             .ToList();

@@ -18,7 +18,7 @@ public sealed class ModelRegistryTests : IDisposable
     [Fact]
     public async Task Demo_models_are_ready_with_the_limits_that_their_files_name()
     {
-        await using var loader = Loader(new LoadingOptions { Directory = Demos(), Execution = Cpu });
+        await using var loader = Loader(new LoadingOptions { Directory = Repository.Models, Execution = Cpu });
         await loader.LoadAllAsync(TestContext.Current.CancellationToken);
         Assert.True(loader.IsReady);
         Assert.All(loader.Models.Select(m => m.Status), e => Assert.True(e.State == ModelState.Ready, $"{e.Id}: {e.Reason}"));
@@ -211,17 +211,6 @@ public sealed class ModelRegistryTests : IDisposable
 
     private static string Graph(string folder) => Path.Combine(folder, "onnx", "model.onnx");
 
-    private static string Demos()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(folder!.FullName, "InferenceServer.sln")))
-        {
-            folder = folder.Parent;
-        }
-
-        return Path.Combine(folder.FullName, "models");
-    }
-
     private static void Cut(string path)
     {
         var bytes = File.ReadAllBytes(path);
@@ -234,7 +223,7 @@ public sealed class ModelRegistryTests : IDisposable
     // A copy of demo-language, which is small, with a fault.
     private void Copy(string id, Action<string>? damage = null)
     {
-        var from = Path.Combine(Demos(), "demo-language");
+        var from = Path.Combine(Repository.Models, "demo-language");
         var to = Path.Combine(directory, id);
         foreach (var file in Directory.EnumerateFiles(from, "*", SearchOption.AllDirectories).Where(f => !f.Contains("expected", StringComparison.Ordinal)))
         {

@@ -36,7 +36,7 @@ internal sealed class ReferenceCases
     /// <summary>The model of one folder and its loader, which the test disposes of.</summary>
     public static async Task<(ModelRegistry Loader, Model Model)> Load(string folder)
     {
-        var options = new LoadingOptions { Directory = Shared.DirectoryOf(folder), Execution = new ExecutionOptions { Workers = 1, IntraOpThreads = 1 } };
+        var options = new LoadingOptions { Directory = TemporaryFolder.LinkTo(folder), Execution = new ExecutionOptions { Workers = 1, IntraOpThreads = 1 } };
         var loader = new ModelRegistry(options);
         await loader.LoadAllAsync();
         var entry = loader.Models.Single().Status;

@@ -42,7 +42,7 @@ public sealed class ZooModels : IAsyncLifetime
     /// <summary>Loads one folder with another file than its default.</summary>
     public static async Task<ModelRegistry> LoadVariant(string folder, string file)
     {
-        var loader = new ModelRegistry(Options(Shared.DirectoryOf(Path.Combine(Shared.Zoo, folder))) with { Files = new Dictionary<string, string> { [folder] = file } });
+        var loader = new ModelRegistry(Options(TemporaryFolder.LinkTo(Path.Combine(TestData.Zoo, folder))) with { Files = new Dictionary<string, string> { [folder] = file } });
         await loader.LoadAllAsync();
         return loader;
     }
@@ -52,7 +52,7 @@ public sealed class ZooModels : IAsyncLifetime
     private async Task<Dictionary<string, ModelStatus>> LoadAll()
     {
         var all = new Dictionary<string, ModelStatus>(StringComparer.Ordinal);
-        foreach (var directory in new[] { Shared.Zoo, Path.Combine(Shared.Require(), "demo-models") })
+        foreach (var directory in new[] { TestData.Zoo, Repository.Models })
         {
             var loader = new ModelRegistry(Options(directory));
             loaders.Add(loader);
@@ -83,14 +83,14 @@ internal sealed class Expected
     public IReadOnlyList<JsonElement> Cases => [.. Root.GetProperty("cases").EnumerateArray()];
 
     /// <summary>Names of the folders of the zoo, without those that are encoder-decoders.</summary>
-    public static IReadOnlyList<string> Folders => [.. Directory.GetDirectories(Shared.Zoo)
+    public static IReadOnlyList<string> Folders => [.. Directory.GetDirectories(TestData.Zoo)
         .Where(folder => File.Exists(Path.Combine(folder, "expected.json")))
         .Select(folder => Path.GetFileName(folder)!)
         .Order(StringComparer.Ordinal)];
 
     public static Expected Of(string folder)
     {
-        var path = Path.Combine(Directory.Exists(Path.Combine(Shared.Zoo, folder)) ? Shared.Zoo : Path.Combine(Shared.Require(), "demo-models"), folder);
+        var path = Path.Combine(Directory.Exists(Path.Combine(TestData.Zoo, folder)) ? TestData.Zoo : Repository.Models, folder);
         using var json = JsonDocument.Parse(File.ReadAllText(Path.Combine(path, "expected.json")));
         return new Expected(json.RootElement.Clone(), SafeTensors.Open(Path.Combine(path, "expected.safetensors"), "expected.safetensors"));
     }

@@ -9,18 +9,17 @@ using Xunit;
 
 namespace InferenceServer.Engine.Tests.Tokenization;
 
-/// <summary>Every folder of the shared goldens (of the extracts in tests/goldens where those are absent): each case and each corpus line, equal to the reference.</summary>
+/// <summary>Every folder of the goldens: each case, and each corpus line where the corpora are there, equal to the reference.</summary>
 public sealed class GoldenTokenizerTests(GoldenSummary summary, ITestOutputHelper output) : IClassFixture<GoldenSummary>
 {
     private const int LeastFolders = 83;
-    private const int LeastExtracts = 9;
     private const int LeastCases = 138;
     private const int LeastCorpusLines = 220;
 
     public static TheoryData<string> Folders()
     {
         var data = new TheoryData<string>();
-        foreach (var folder in Directory.GetDirectories(Source()).Order(StringComparer.Ordinal))
+        foreach (var folder in Directory.GetDirectories(Source).Order(StringComparer.Ordinal))
         {
             data.Add(Path.GetFileName(folder));
         }
@@ -28,18 +27,20 @@ public sealed class GoldenTokenizerTests(GoldenSummary summary, ITestOutputHelpe
         return data;
     }
 
-    private static string Source() => Path.Combine(Shared.Root is null ? Path.Combine(Shared.Repository!, "tests") : Shared.Root, "goldens", "tokenizers");
+    /// <summary>The folders with a corpus: all but those that test one component.</summary>
+    public static TheoryData<string> FoldersWithCorpus() => [.. Folders().Select(static row => row.Data).Where(static name => !name.StartsWith("ks-", StringComparison.Ordinal))];
+
+    private static string Source => Path.Combine(TestData.Goldens, "tokenizers");
 
     [Fact]
-    public void No_folder_is_missing() => Checks.AtLeast(Shared.Root is null ? LeastExtracts : LeastFolders, Directory.GetDirectories(Source()).Length, "folders");
+    public void No_folder_is_missing() => Checks.AtLeast(LeastFolders, Directory.GetDirectories(Source).Length, "folders");
 
     [Theory]
     [MemberData(nameof(Folders))]
     public void Equals_the_reference(string folder)
     {
-        var path = Path.Combine(Source(), folder);
-        var line = new GoldenLine(folder);
-        summary.Add(line);
+        var path = Path.Combine(Source, folder);
+        var line = summary.Line(folder);
         var tokenizer = Tokenizer.Load(path);
         var wrong = new List<string>();
         foreach (var text in Lines(Path.Combine(path, "cases.jsonl.gz")))
@@ -57,8 +58,20 @@ public sealed class GoldenTokenizerTests(GoldenSummary summary, ITestOutputHelpe
             }
         }
 
+        Checks.AtLeast(LeastCases, line.Cases, "cases");
+        Report(line, wrong);
+    }
+
+    [Theory]
+    [MemberData(nameof(FoldersWithCorpus))]
+    public void Equals_the_reference_on_the_corpus(string folder)
+    {
+        var corpus = TestData.Corpus(folder);
+        var line = summary.Line(folder);
+        var tokenizer = Tokenizer.Load(Path.Combine(Source, folder));
+        var wrong = new List<string>();
         var number = 0;
-        foreach (var text in HasCorpus(folder) ? Lines(Path.Combine(path, "corpus.jsonl.gz")) : [])
+        foreach (var text in Lines(corpus))
         {
             using var document = JsonDocument.Parse(text);
             number++;
@@ -74,14 +87,15 @@ public sealed class GoldenTokenizerTests(GoldenSummary summary, ITestOutputHelpe
             }
         }
 
-        output.WriteLine(line.ToString());
-        Checks.AtLeast(LeastCases, line.Cases, "cases");
-        Checks.AtLeast(HasCorpus(folder) ? LeastCorpusLines : 0, line.Corpus, "corpus lines");
-        Assert.True(wrong.Count == 0, $"{line}\n{string.Join('\n', wrong.Take(int.Parse(Environment.GetEnvironmentVariable("GOLDEN_SHOW") ?? "12", CultureInfo.InvariantCulture)))}");
+        Checks.AtLeast(LeastCorpusLines, number, "corpus lines");
+        Report(line, wrong);
     }
 
-    // The small tokenizers, each made for one part, have cases alone, and so have the extracts.
-    private static bool HasCorpus(string folder) => Shared.Root is not null && !folder.StartsWith("ks-", StringComparison.Ordinal);
+    private void Report(GoldenLine line, List<string> wrong)
+    {
+        output.WriteLine(line.ToString());
+        Assert.True(wrong.Count == 0, $"{line}\n{string.Join('\n', wrong.Take(int.Parse(Environment.GetEnvironmentVariable("GOLDEN_SHOW") ?? "12", CultureInfo.InvariantCulture)))}");
+    }
 
     /// <summary>The lines of a compressed file that are not empty.</summary>
     /// <exception cref="FileNotFoundException">There is no such file.</exception>
@@ -118,19 +132,19 @@ public sealed class GoldenLine(string folder)
 /// <summary>Prints the table when all folders are done.</summary>
 public sealed class GoldenSummary : IDisposable
 {
-    private readonly ConcurrentBag<GoldenLine> lines = [];
+    private readonly ConcurrentDictionary<string, GoldenLine> lines = [];
 
-    public void Add(GoldenLine line) => lines.Add(line);
+    public GoldenLine Line(string folder) => lines.GetOrAdd(folder, static name => new GoldenLine(name));
 
     public void Dispose()
     {
         var text = new StringBuilder("Tokenizers against the reference (folder: n of n)\n");
-        foreach (var line in lines.OrderBy(static l => l.Folder, StringComparer.Ordinal))
+        foreach (var line in lines.Values.OrderBy(static l => l.Folder, StringComparer.Ordinal))
         {
             text.Append(CultureInfo.InvariantCulture, $"  {(line.Cases == line.CasesEqual && line.Corpus == line.CorpusEqual && line.Cases > 0 ? "ok " : "NOT")} {line}\n");
         }
 
-        text.Append(CultureInfo.InvariantCulture, $"  {lines.Count} folders, {lines.Sum(static l => l.CasesEqual)} of {lines.Sum(static l => l.Cases)} cases, {lines.Sum(static l => l.CorpusEqual)} of {lines.Sum(static l => l.Corpus)} corpus lines\n");
+        text.Append(CultureInfo.InvariantCulture, $"  {lines.Count} folders, {lines.Values.Sum(static l => l.CasesEqual)} of {lines.Values.Sum(static l => l.Cases)} cases, {lines.Values.Sum(static l => l.CorpusEqual)} of {lines.Values.Sum(static l => l.Corpus)} corpus lines\n");
         Console.Out.Write(text);
     }
 }

@@ -15,7 +15,7 @@ public sealed class LibraryDifferenceTests
     [Fact]
     public void WordPiece_cuts_words_alike()
     {
-        var folder = Path.Combine(Shared.Goldens, "tokenizers", "bert-uncased");
+        var folder = Path.Combine(TestData.Goldens, "tokenizers", "bert-uncased");
         var ours = Tokenizer.Load(folder);
         var library = WordPieceTokenizer.Create(Path.Combine(folder, "vocab.txt"), new WordPieceOptions { MaxInputCharsPerWord = 100, UnknownToken = "[UNK]" });
         foreach (var word in Words(folder))
@@ -27,7 +27,7 @@ public sealed class LibraryDifferenceTests
     [Fact]
     public void Byte_level_BPE_merges_words_alike()
     {
-        var folder = Path.Combine(Shared.Goldens, "tokenizers", "gpt2");
+        var folder = Path.Combine(TestData.Goldens, "tokenizers", "gpt2");
         var ours = Tokenizer.Load(folder);
         using var document = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "tokenizer.json")));
         var model = document.RootElement.GetProperty("model");
@@ -46,7 +46,7 @@ public sealed class LibraryDifferenceTests
     private static SortedSet<string> Words(string folder)
     {
         var words = new SortedSet<string>(StringComparer.Ordinal);
-        foreach (var line in GoldenTokenizerTests.Lines(Path.Combine(folder, "corpus.jsonl.gz")))
+        foreach (var line in GoldenTokenizerTests.Lines(TestData.Corpus(Path.GetFileName(folder))))
         {
             using var document = JsonDocument.Parse(line);
             var word = new StringBuilder();

@@ -6,9 +6,9 @@ namespace InferenceServer.Engine.Tests.Tokenization;
 /// <summary>Roles of special tokens in folders whose other files do not name them (the first BERT and GPT-2 repositories are such).</summary>
 public sealed class NamedTokenTests : IDisposable
 {
-    private readonly string copy = Directory.CreateTempSubdirectory("named-tokens-").FullName;
+    private readonly TemporaryFolder copy = new();
 
-    public void Dispose() => Directory.Delete(copy, recursive: true);
+    public void Dispose() => copy.Dispose();
 
     [Theory]
     [InlineData("bert-fill-mask-eager", "[MASK]", "[CLS]", "[PAD]", "[UNK]", null)]
@@ -17,14 +17,14 @@ public sealed class NamedTokenTests : IDisposable
     [InlineData("gpt2-no-past", null, null, null, "<|endoftext|>", "<|endoftext|>")]
     public void A_folder_that_names_none_has_the_usual_ones(string folder, string? mask, string? cls, string? pad, string? unk, string? eos)
     {
-        File.Copy(Path.Combine(Shared.Zoo, folder, "tokenizer.json"), Path.Combine(copy, "tokenizer.json"));
+        File.Copy(Path.Combine(TestData.Zoo, folder, "tokenizer.json"), Path.Combine(copy.Path, "tokenizer.json"));
         Check();
-        File.WriteAllText(Path.Combine(copy, "tokenizer_config.json"), """{"do_lower_case": true, "model_max_length": 512}""");
+        File.WriteAllText(Path.Combine(copy.Path, "tokenizer_config.json"), """{"do_lower_case": true, "model_max_length": 512}""");
         Check();
 
         void Check()
         {
-            var named = Tokenizer.Load(copy).Named;
+            var named = Tokenizer.Load(copy.Path).Named;
             Assert.Equal([mask, cls, pad, unk, eos], [named.Mask?.Text, named.Cls?.Text, named.Pad?.Text, named.Unk?.Text, named.Eos?.Text]);
         }
     }
@@ -32,9 +32,9 @@ public sealed class NamedTokenTests : IDisposable
     [Fact]
     public void A_folder_that_names_some_has_no_others()
     {
-        File.Copy(Path.Combine(Shared.Zoo, "bert-fill-mask-eager", "tokenizer.json"), Path.Combine(copy, "tokenizer.json"));
-        File.WriteAllText(Path.Combine(copy, "special_tokens_map.json"), """{"unk_token": "[UNK]"}""");
-        var named = Tokenizer.Load(copy).Named;
+        File.Copy(Path.Combine(TestData.Zoo, "bert-fill-mask-eager", "tokenizer.json"), Path.Combine(copy.Path, "tokenizer.json"));
+        File.WriteAllText(Path.Combine(copy.Path, "special_tokens_map.json"), """{"unk_token": "[UNK]"}""");
+        var named = Tokenizer.Load(copy.Path).Named;
         Assert.Equal("[UNK]", named.Unk?.Text);
         Assert.Null(named.Mask);
     }

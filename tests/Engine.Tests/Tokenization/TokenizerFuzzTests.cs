@@ -23,7 +23,7 @@ public sealed class TokenizerFuzzTests(ITestOutputHelper output)
     public void A_damaged_file_loads_or_is_refused_with_its_path()
     {
         var random = new Random(20_240_917);
-        var files = Directory.GetFiles(Path.Combine(Shared.Goldens, "tokenizers"), "tokenizer.json", SearchOption.AllDirectories)
+        var files = Directory.GetFiles(Path.Combine(TestData.Goldens, "tokenizers"), "tokenizer.json", SearchOption.AllDirectories)
             .Where(static f => new FileInfo(f).Length < LargestFile)
             .Order(StringComparer.Ordinal)
             .Select(File.ReadAllBytes)

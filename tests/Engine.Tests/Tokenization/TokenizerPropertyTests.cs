@@ -30,7 +30,7 @@ public sealed class TokenizerPropertyTests
 
     public static TheoryData<string> Folders() => [.. Families];
 
-    private static Tokenizer Load(string folder) => Tokenizer.Load(Path.Combine(Shared.Goldens, "tokenizers", folder));
+    private static Tokenizer Load(string folder) => Tokenizer.Load(Path.Combine(TestData.Goldens, "tokenizers", folder));
 
     [Theory]
     [InlineData("bert-uncased")]
@@ -138,7 +138,7 @@ public sealed class TokenizerPropertyTests
     public void Sixteen_threads_and_any_order_give_the_same(string folder)
     {
         var tokenizer = Load(folder);
-        var texts = GoldenTokenizerTests.Lines(Path.Combine(Shared.Goldens, "tokenizers", folder, "corpus.jsonl.gz"))
+        var texts = GoldenTokenizerTests.Lines(Path.Combine(TestData.Goldens, "tokenizers", folder, "cases.jsonl.gz"))
             .Take(200)
             .Select(static line => System.Text.Json.JsonDocument.Parse(line).RootElement.GetProperty("text").GetString()!)
             .ToArray();

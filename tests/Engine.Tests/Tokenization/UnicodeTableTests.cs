@@ -177,7 +177,7 @@ public sealed class UnicodeTableTests
 
     private static IEnumerable<(int CodePoint, string? Class)> Classes(string table)
     {
-        using var document = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(Shared.Goldens, "unicode", "classes.json")));
+        using var document = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(TestData.Goldens, "unicode", "classes.json")));
         var entry = document.RootElement.GetProperty(table);
         var classes = new string?[0x110000];
         Array.Fill(classes, entry.GetProperty("default").GetString());
@@ -202,14 +202,14 @@ public sealed class UnicodeTableTests
 
     private static JsonElement Table(string name)
     {
-        using var file = new GZipStream(File.OpenRead(Path.Combine(Shared.Goldens, "unicode", "normalizers.json.gz")), CompressionMode.Decompress);
+        using var file = new GZipStream(File.OpenRead(Path.Combine(TestData.Goldens, "unicode", "normalizers.json.gz")), CompressionMode.Decompress);
         using var document = JsonDocument.Parse(file);
         return document.RootElement.GetProperty(name).Clone();
     }
 
     private static Normalizer FirstNormalizer(string folder)
     {
-        using var document = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(Shared.Goldens, "tokenizers", folder, "tokenizer.json")));
+        using var document = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(TestData.Goldens, "tokenizers", folder, "tokenizer.json")));
         return NormalizerFactory.Create(Part(document.RootElement.GetProperty("normalizer").GetProperty("normalizers")[0].GetRawText()));
     }
 

@@ -10,25 +10,21 @@ namespace InferenceServer.Engine.Tests.Tasks.Attention;
 public sealed class AttentionParityTests(ITestOutputHelper output)
 {
     /// <summary>The folders, by name, so that a missing one shows in the list of tests.</summary>
-    public static TheoryData<string> Folders => Shared.Root is null
-        ? ["absent"]
-        : [.. Directory.GetDirectories(Path.Combine(Shared.Root, "zoo")).Concat(Directory.GetDirectories(Path.Combine(Shared.Root, "demo-models"))).Append(Path.Combine(Shared.Root, "models", "all-MiniLM-L6-v2"))
-            .Where(folder => File.Exists(Path.Combine(folder, "expected.json")))
-            .Select(folder => Path.GetRelativePath(Shared.Root, folder))
-            .Order(StringComparer.Ordinal)];
+    public static TheoryData<string> Folders =>
+    [
+        .. ReferenceFolders(Repository.Models).Select(name => $"demo-models/{name}"),
+        "models/all-MiniLM-L6-v2",
+        .. ReferenceFolders(TestData.Zoo).Select(name => $"zoo/{name}"),
+    ];
 
     [Fact]
-    public void No_folder_is_missing()
-    {
-        Shared.Require();
-        Checks.AtLeast(57, Folders.Count, "folders");
-    }
+    public void No_folder_is_missing() => Checks.AtLeast(57, Folders.Count, "folders");
 
     [Theory]
     [MemberData(nameof(Folders))]
     public async Task Probabilities_equal_the_reference(string name)
     {
-        var folder = Path.Combine(Shared.Require(), name);
+        var folder = TestData.ModelFolder(name);
         var reference = new ReferenceCases(folder);
         var (loader, model) = await ReferenceCases.Load(folder);
         await using var _ = loader;
@@ -60,6 +56,9 @@ public sealed class AttentionParityTests(ITestOutputHelper output)
 
         output.WriteLine($"{name}: {cases.Count} cases, {model.Graph.Attention.Count} layers; largest difference {worst:e1}");
     }
+
+    private static IEnumerable<string> ReferenceFolders(string directory) =>
+        Directory.GetDirectories(directory).Where(folder => File.Exists(Path.Combine(folder, "expected.json"))).Select(folder => Path.GetFileName(folder)).Order(StringComparer.Ordinal);
 
     private static float Tolerance(ReferenceCases reference, Model model)
     {

@@ -22,7 +22,7 @@ public sealed class EmbeddingParityTests(ITestOutputHelper output)
     [InlineData("models/all-MiniLM-L6-v2", 17, 0)]
     public async Task Vectors_equal_the_reference(string name, int leastCases, int leastPrompts)
     {
-        var folder = Path.Combine(Shared.Require(), name);
+        var folder = TestData.ModelFolder(name);
         var reference = new ReferenceCases(folder);
         var (loader, model) = await ReferenceCases.Load(folder);
         await using var _ = loader;
@@ -60,7 +60,7 @@ public sealed class EmbeddingParityTests(ITestOutputHelper output)
     [Fact]
     public async Task A_real_models_score_is_the_sum_of_its_contributions()
     {
-        var (loader, model) = await ReferenceCases.Load(Path.Combine(Shared.Models, "all-MiniLM-L6-v2"));
+        var (loader, model) = await ReferenceCases.Load(Path.Combine(TestData.Models, "all-MiniLM-L6-v2"));
         await using var _ = loader;
         string[] sentences = ["She deposited the check at the bank.", "Someone is playing the guitar.", "日本語 😀"];
         var request = new SimilarityRequest { Source = "A man is playing a guitar.", Sentences = sentences };

@@ -3,14 +3,14 @@ using System.Globalization;
 namespace InferenceServer.Engine.Execution;
 
 /// <summary>A folder for files that are of use to this process alone. It goes when the process ends; what a killed process left behind goes at the next start.</summary>
-internal static class TemporaryFolder
+internal static class ProcessFolder
 {
     private const string Prefix = "inference-server-";
 
     private static readonly Lazy<string> Folder = new(Create);
 
     /// <summary>The folder, made when it is first asked for.</summary>
-    public static string OfProcess => Folder.Value;
+    public static string FullName => Folder.Value;
 
     private static string Create()
     {

@@ -4,7 +4,7 @@ using System.Net;
 using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 
-namespace InferenceServer.Server.Tests;
+namespace InferenceServer.TestSupport;
 
 /// <summary>The real program in a process of its own, on a port of its own, with all that it wrote.</summary>
 public sealed partial class ServerProcess : IAsyncDisposable

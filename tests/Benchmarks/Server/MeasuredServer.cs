@@ -10,15 +10,15 @@ using InferenceServer.Benchmarks.Client;
 namespace InferenceServer.Benchmarks.Server;
 
 /// <summary>The server in a process of its own, as it ships (one log line a request, into a file), and what the operating system says of it.</summary>
-internal sealed partial class ServerProcess : IDisposable
+internal sealed partial class MeasuredServer : IDisposable
 {
     private readonly Process process;
     private readonly string folder = Directory.CreateTempSubdirectory("benchmark-server-").FullName;
 
-    private ServerProcess(string models, IEnumerable<KeyValuePair<string, string>> settings)
+    private MeasuredServer(string models, IEnumerable<KeyValuePair<string, string>> settings)
     {
         var configuration = AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Debug{Path.DirectorySeparatorChar}", StringComparison.Ordinal) ? "Debug" : "Release";
-        var program = Path.Combine(Report.Root, "src", "InferenceServer", "bin", configuration, "net10.0", "InferenceServer.dll");
+        var program = Path.Combine(Repository.Root, "src", "InferenceServer", "bin", configuration, "net10.0", "InferenceServer.dll");
 
         // The shell only redirects the log, so that nobody spends time reading it, and then becomes the server.
         var start = new ProcessStartInfo("/bin/sh", ["-c", "exec \"$@\" >\"$LOG_FILE\" 2>&1", "sh", "dotnet", program, "--urls", "http://127.0.0.1:0", "--models", models]);
@@ -30,7 +30,7 @@ internal sealed partial class ServerProcess : IDisposable
 
         start.Environment["LOG_FILE"] = LogFile;
         start.Environment["Logging__LogLevel__Default"] = "Information";
-        start.Environment["DOTNET_STARTUP_HOOKS"] = typeof(ServerProcess).Assembly.Location;
+        start.Environment["DOTNET_STARTUP_HOOKS"] = typeof(MeasuredServer).Assembly.Location;
         start.Environment[StartupHook.SocketVariable] = CountersSocket;
         process = Process.Start(start)!;
         AppDomain.CurrentDomain.ProcessExit += Stop;
@@ -72,14 +72,14 @@ internal sealed partial class ServerProcess : IDisposable
     private string CountersSocket => Path.Combine(folder, "counters");
 
     /// <summary>Starts the server on a folder of models and waits until it is ready and has ended what it does of its own after that.</summary>
-    public static async Task<ServerProcess> StartAsync(string models, IEnumerable<KeyValuePair<string, string>>? settings = null)
+    public static async Task<MeasuredServer> StartAsync(string models, IEnumerable<KeyValuePair<string, string>>? settings = null)
     {
         if (!OperatingSystem.IsLinux())
         {
             throw new PlatformNotSupportedException("The benchmarks of the server read /proc: they run on Linux only.");
         }
 
-        var server = new ServerProcess(models, settings ?? []);
+        var server = new MeasuredServer(models, settings ?? []);
         try
         {
             await server.ReadyAsync();
