@@ -8,14 +8,22 @@ public sealed class OverloadTests
     {
         await using var server = await ServerProcess.StartAsync(Repository.Models, new Dictionary<string, string?> { ["Queue__MaxWaitingTokens"] = "1000" });
         var text = string.Join(' ', Enumerable.Repeat("banco", 200));
-        var many = $$"""{"inputs": [{{string.Join(',', Enumerable.Repeat($"\"{text}\"", 500))}}]}""";
+        var many = $$"""{"inputs": [{{string.Join(',', Enumerable.Repeat($"\"{text}\"", 300))}}]}""";
+        const string one = """{"inputs": "O gato dorme."}""";
 
-        var refused = await server.Client.PostAsync("/api/models/demo-bert/embeddings", many);
+        // A request larger than the bound is let in when nothing waits; while it waits, others are refused.
+        var large = server.Client.PostAsync("/api/models/demo-bert/embeddings", many);
+        var refused = await server.Client.PostAsync("/api/models/demo-bert/embeddings", one);
+        while (refused.Status == 200 && !large.IsCompleted)
+        {
+            refused = await server.Client.PostAsync("/api/models/demo-bert/embeddings", one);
+        }
 
         Assert.Equal(429, refused.Status);
         Assert.True(refused.Headers.TryGetValues("Retry-After", out var after) && int.Parse(after.Single(), System.Globalization.CultureInfo.InvariantCulture) >= 1, refused.Body);
         Assert.Contains("1000", (string)refused.Json["detail"]!, StringComparison.Ordinal);
-        Assert.Equal(200, (await server.Client.PostAsync("/api/models/demo-bert/embeddings", """{"inputs": "O gato dorme."}""")).Status);
+        Assert.Equal(200, (await large).Status);
+        Assert.Equal(200, (await server.Client.PostAsync("/api/models/demo-bert/embeddings", one)).Status);
         server.AssertCleanLog();
     }
 }

@@ -16,7 +16,7 @@ internal sealed class Reservations
     private readonly Dictionary<object, Queue<Place>> byWho = [];
     private readonly PriorityQueue<Place, long> upcoming = new();
     private readonly Queue<Place> near = []; // whose tokens are kept
-    private double returning = 0.5; // share of those told that come
+    private double returning = 1; // share of those told that come
     private DateTimeOffset bookedUntil;
 
     /// <summary>Tokens of the places whose time is now, or within a second.</summary>
