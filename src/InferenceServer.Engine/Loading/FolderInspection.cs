@@ -87,6 +87,7 @@ public static class FolderInspection
         if (tokenizer is not null)
         {
             report.Try(() => report.Add("Tokenizer", Describe(tokenizer)));
+            notes.AddRange(tokenizer.Notes);
         }
 
         if (tokenizer is not null && main is not null && config is not null && set is not null)

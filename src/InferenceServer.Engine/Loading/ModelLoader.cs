@@ -170,7 +170,7 @@ public sealed partial class ModelLoader : IAsyncDisposable
 
     private async Task<ModelEntry> LoadModelAsync(ModelManifest manifest, long started, CancellationToken cancellation)
     {
-        var reading = Task.Run(() => Tokenizer.Load(manifest.Folder), cancellation);
+        var reading = Task.Run(() => Tokenizer.Load(manifest.Folder, options.TokenizerConfigs.GetValueOrDefault(manifest.Id), manifest.Id), cancellation);
         var notes = new List<string>(manifest.Notes);
         GraphSession? session = null;
         try
@@ -187,6 +187,7 @@ public sealed partial class ModelLoader : IAsyncDisposable
                 tokenizer = await reading.ConfigureAwait(false); // its failure is as good a reason as the graph's
             }
 
+            notes.AddRange(tokenizer.Notes);
             session.PadId = manifest.Config.PadTokenId ?? tokenizer.Named.Pad?.Id ?? 0;
             cancellation.ThrowIfCancellationRequested();
             var maxTokens = MaxTokens(manifest, graph.Summary, tokenizer, session, notes);
