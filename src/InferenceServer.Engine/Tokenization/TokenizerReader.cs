@@ -19,10 +19,10 @@ internal static class TokenizerReader
     /// <summary>Builds the tokenizer of a folder.</summary>
     public static Tokenizer Load(string folder, TokenizerConfigUse use, string? id)
     {
+        using var document = TokenizerConfig.Open(folder, File);
         var settings = new FolderSettings(folder);
         var config = new TokenizerConfig(folder);
         var notes = new FolderNotes(id ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), use);
-        using var document = TokenizerConfig.Open(folder, File);
         return document is null ? LoadOlder(folder, settings, config, notes) : Load(folder, document, settings, config, notes, use == TokenizerConfigUse.Follow);
     }
 
