@@ -129,6 +129,7 @@ public sealed class FolderWithoutTokenizerJsonTests : IDisposable
     [InlineData("""{"do_subword_tokenize": false}""", "$.do_subword_tokenize is false")]
     [InlineData("""{"mecab_kwargs": {}}""", "$.mecab_kwargs")]
     [InlineData("""{"tokenizer_class": "BertJapaneseTokenizer"}""", "BertJapaneseTokenizer")]
+    [InlineData("""{"word_tokenizer_type": "mecab", "tokenizer_class": "BertJapaneseTokenizer"}""", "BertJapaneseTokenizer")]
     public void A_vocabulary_that_is_no_WordPiece_is_refused_with_the_field(string config, string field)
     {
         File.WriteAllText(Path.Combine(copy, "vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n");

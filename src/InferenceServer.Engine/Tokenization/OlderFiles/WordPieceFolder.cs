@@ -23,7 +23,7 @@ internal static class WordPieceFolder
         if (settings.OtherWords is { } other)
         {
             throw new ModelLoadException(
-                $"tokenizer_config.json: {other}: vocab.txt is cut by another program than WordPiece's, which is not available here; save the tokenizer as a fast tokenizer (tokenizer.json) if the model has one.");
+                $"tokenizer_config.json: {other}{(settings.Class is { } own ? $" (of a {own})" : "")}: vocab.txt is cut by another program than WordPiece's, which is not available here; save the tokenizer as a fast tokenizer (tokenizer.json) if the model has one.");
         }
 
         if (settings.Class is { } name && !Known.Contains(name))
