@@ -39,7 +39,7 @@ public sealed class TokenizerAdapterTests
 
         Assert.Equal(4, tokens);
         Assert.Equal("One two", start);
-        Assert.Equal("three four", end);
+        Assert.Equal(" three four", end);
         Assert.Equal("one two three four", tokenizer.Decode(tokenizer.EncodeToIds(Prompt)));
         Assert.Null(tokenizer.Normalizer);
         Assert.Null(tokenizer.PreTokenizer);
