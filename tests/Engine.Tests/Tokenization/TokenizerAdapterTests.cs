@@ -38,7 +38,7 @@ public sealed class TokenizerAdapterTests
         var end = Prompt[tokenizer.GetIndexByTokenCountFromEnd(Prompt, maxTokenCount: 2, out _, out _)..];
 
         Assert.Equal(4, tokens);
-        Assert.Equal("One two", start);
+        Assert.Equal("One two ", start);
         Assert.Equal(" three four", end);
         Assert.Equal("one two three four", tokenizer.Decode(tokenizer.EncodeToIds(Prompt)));
         Assert.Null(tokenizer.Normalizer);
