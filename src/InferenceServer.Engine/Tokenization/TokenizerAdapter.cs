@@ -62,7 +62,7 @@ public sealed class TokenizerAdapter(Tokenizer tokenizer) : Microsoft.ML.Tokeniz
     /// <param name="fromEnd">Whether the end of the text is kept.</param>
     /// <param name="normalizedText">Null: the index is one of the text as it was given.</param>
     /// <param name="tokenCount">Number of the text's tokens before (behind) the place.</param>
-    /// <returns>The index in UTF-16 units, next to the first token that does not fit. When all fit, the length of the text (0); when none fits, 0 (the length).</returns>
+    /// <returns>The index in UTF-16 units, at the border of the last token that fits. When all fit, the length of the text (0); when none fits, 0 (the length).</returns>
     /// <exception cref="Diagnostics.InferenceException">The text has a part that the vocabulary cannot express.</exception>
     protected override int GetIndexByTokenCount(string? text, ReadOnlySpan<char> textSpan, EncodeSettings settings, bool fromEnd, out string? normalizedText, out int tokenCount)
     {
@@ -152,7 +152,7 @@ public sealed class TokenizerAdapter(Tokenizer tokenizer) : Microsoft.ML.Tokeniz
                 continue; // a character whose tokens lie on both sides
             }
 
-            var index = fromEnd ? ends[at] : starts[at]; // as much as possible: with the spaces that belong to no token, as in the library
+            var index = fromEnd ? starts[at] : ends[at];
             if (!checks || Encode(fromEnd ? text[index..] : text[..index], settings).Length <= most)
             {
                 return (count, index);
