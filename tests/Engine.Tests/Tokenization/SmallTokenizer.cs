@@ -8,14 +8,14 @@ internal static class SmallTokenizer
     /// <summary>A whole tokenizer.json.</summary>
     public static JsonObject Json(
         JsonObject model, JsonNode? normalizer = null, JsonNode? preTokenizer = null, JsonNode? postProcessor = null, JsonNode? decoder = null, params JsonNode[] added) => new()
-    {
-        ["added_tokens"] = new JsonArray(added),
-        ["normalizer"] = normalizer,
-        ["pre_tokenizer"] = preTokenizer,
-        ["post_processor"] = postProcessor,
-        ["decoder"] = decoder,
-        ["model"] = model,
-    };
+        {
+            ["added_tokens"] = new JsonArray(added),
+            ["normalizer"] = normalizer,
+            ["pre_tokenizer"] = preTokenizer,
+            ["post_processor"] = postProcessor,
+            ["decoder"] = decoder,
+            ["model"] = model,
+        };
 
     /// <summary>A part of a type.</summary>
     public static JsonObject Of(string type, params (string Name, JsonNode? Value)[] members)
