@@ -16,30 +16,12 @@ internal static class JsonFile
     /// <exception cref="ModelLoadException">The file is outside the folder, too large, or not valid JSON.</exception>
     public static JsonElement? Read(string folder, string relative)
     {
-        if (!FolderFiles.IsInside(folder, relative, out var path))
+        if (!FolderFiles.IsInside(folder, relative, out _))
         {
             throw new ModelLoadException($"{relative} leads outside the model's folder. Put the file itself into the folder.");
         }
 
-        try
-        {
-            var file = new FileInfo(path);
-            if (!file.Exists)
-            {
-                return null;
-            }
-
-            if (file.Length > MostBytes)
-            {
-                throw new ModelLoadException($"{relative} has {file.Length} bytes; at most {MostBytes} are read. Is it the right file?");
-            }
-
-            return Parse(File.ReadAllBytes(path), relative);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new ModelLoadException($"{relative} cannot be read: {e.Message}", e);
-        }
+        return FolderFiles.Read(folder, relative, MostBytes) is { } bytes ? Parse(bytes, relative) : null;
     }
 
     /// <summary>Reads a file of the folder that holds an object; null when it is absent.</summary>
@@ -78,6 +60,7 @@ internal static class JsonFile
         catch (JsonException e)
         {
             throw new ModelLoadException(
+                e.Message.Contains("maximum configured depth", StringComparison.Ordinal) ? $"{file} is nested deeper than {Deepest} levels at line {e.LineNumber + 1}. Is it the right file?" :
                 $"{file} is not valid JSON at line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}: it is cut short or damaged. Download the file again.", e);
         }
     }

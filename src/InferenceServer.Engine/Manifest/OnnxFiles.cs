@@ -68,9 +68,14 @@ internal static class OnnxFiles
     private static OnnxFileSet BySetting(string root, string setting)
     {
         var name = $"Models:{Path.GetFileName(root)}:File";
-        if (!FolderFiles.IsInside(root, setting, out var full))
+        string full;
+        try
         {
-            throw new ModelLoadException($"The setting {name} is '{setting}', which is not inside the model's folder. Give a path relative to the folder, such as onnx/model.onnx.");
+            full = FolderFiles.IsInside(root, setting, out var inside) ? inside : throw new ModelLoadException("Give a path relative to the folder, such as onnx/model.onnx.");
+        }
+        catch (ModelLoadException e)
+        {
+            throw new ModelLoadException($"The setting {name} is '{setting}', which is not inside the model's folder. {e.Message}", e);
         }
 
         if (!File.Exists(full))
@@ -99,15 +104,7 @@ internal static class OnnxFiles
         return (File("decoder_model") ?? File("decoder_model_merged")) is { } decoder ? new OnnxFileSet(decoder) : null;
     }
 
-    private static string? Existing(string root, string relative)
-    {
-        if (!FolderFiles.IsInside(root, relative, out var full))
-        {
-            throw new ModelLoadException($"{relative} is a link that leads outside the model's folder. Put the file itself into the folder.");
-        }
-
-        return System.IO.File.Exists(full) ? full : null;
-    }
+    private static string? Existing(string root, string relative) => FolderFiles.Find(root, relative);
 
     private static string List(IReadOnlyList<string> files) =>
         string.Join(", ", files.Take(MostListed)) + (files.Count > MostListed ? $" and {files.Count - MostListed} more" : "");

@@ -1,5 +1,6 @@
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Serving;
 
@@ -11,6 +12,9 @@ public sealed record LoadingOptions
 
     /// <summary>The ONNX file to take by folder (<c>Models:{folder}:File</c>), relative to the folder. For folders with several, such as a quantised one beside the default.</summary>
     public IReadOnlyDictionary<string, string> Files { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>Which file counts by model id where tokenizer_config.json and tokenizer.json disagree (<c>Models:{id}:TokenizerConfig</c>); tokenizer.json where none is named.</summary>
+    public IReadOnlyDictionary<string, TokenizerConfigUse> TokenizerConfigs { get; init; } = new Dictionary<string, TokenizerConfigUse>();
 
     /// <summary>How graphs are executed.</summary>
     public ExecutionOptions Execution { get; init; } = new();

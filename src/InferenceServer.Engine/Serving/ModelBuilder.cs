@@ -81,7 +81,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
         }
 
         var id = Path.GetFileName(root);
-        var reading = Task.Run(() => problems.Try(() => Tokenizer.Load(root)), cancellation);
+        var reading = Task.Run(() => problems.Try(() => Tokenizer.Load(root, options.TokenizerConfigs.GetValueOrDefault(id), id)), cancellation);
         var parts = new ModelParts();
         try
         {
@@ -100,6 +100,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
             }
 
             parts.Tokenizer = reading.GetAwaiter().GetResult(); // its failure is as good a reason as the graph's
+            parts.Notes.AddRange(parts.Tokenizer?.Notes ?? []);
             cancellation.ThrowIfCancellationRequested();
             WarmUpAndLimit(parts, problems);
             return parts;

@@ -16,52 +16,71 @@ internal sealed class AddedVocabulary
     private readonly Finder normalized;
 
     /// <summary>Gives every token its id and prepares the search.</summary>
-    public AddedVocabulary(IReadOnlyList<AddedToken> added, Model model, Normalizer? normalizer)
+    /// <param name="listed">The tokens of tokenizer.json.</param>
+    /// <param name="later">Tokens that are added to those afterwards.</param>
+    /// <param name="model">The model, whose tokens keep their ids.</param>
+    /// <param name="normalizer">Normalises the tokens that are found in normalised text.</param>
+    public AddedVocabulary(IReadOnlyList<AddedToken> listed, IReadOnlyList<AddedToken> later, Model model, Normalizer? normalizer)
     {
-        foreach (var token in added)
-        {
-            if (token.Special && token.Content.Length > 0)
-            {
-                special.Add(token.Content);
-            }
-
-            // Of equal texts the first counts.
-            if (token.Content.Length == 0 || ids.ContainsKey(token.Content))
-            {
-                continue;
-            }
-
-            var id = model.Vocabulary.Id(token.Content);
-            if (id < 0)
-            {
-                var max = ids.Count == 0 ? -1 : ids.Values.Max();
-                id = max >= model.Vocabulary.Count ? max + 1 : model.Vocabulary.Count;
-            }
-
-            ids[token.Content] = id;
-            tokens[id] = token;
-        }
+        List<AddedToken> specials = [], others = [];
+        var next = model.Vocabulary.Count;
+        Add(listed);
+        Add(later);
 
         var plainTokens = new List<(string, int, AddedToken)>();
         var normalizedTokens = new List<(string, int, AddedToken)>();
         // Of tokens that read the same once they are normalised, a special one comes first, then the first of the list.
-        foreach (var (id, token) in tokens.OrderBy(t => special.Contains(t.Value.Content) ? 0 : 1))
+        foreach (var entry in specials.Concat(others))
         {
-            if (!token.Normalized)
+            var id = ids[entry.Content];
+            if (!entry.Normalized)
             {
-                plainTokens.Add((token.Content, id, token));
+                plainTokens.Add((entry.Content, id, tokens[id]));
                 continue;
             }
 
-            var text = new NormalizedText(token.Content);
+            var text = new NormalizedText(entry.Content);
             normalizer?.Normalize(text);
-            normalizedTokens.Add((text.ToString(), id, token));
+            normalizedTokens.Add((text.ToString(), id, tokens[id]));
         }
 
         plain = new Finder(plainTokens);
         normalized = new Finder(normalizedTokens);
         SpecialIds = tokens.Where(t => special.Contains(t.Value.Content)).Select(static t => t.Key).ToHashSet();
         Extra = ids.Keys.Count(k => model.Vocabulary.Id(k) < 0);
+
+        // As the reference does it: a token that is there with other flags is searched for with both, and the later flags say how.
+        void Add(IReadOnlyList<AddedToken> batch)
+        {
+            foreach (var token in batch)
+            {
+                if (token.Special && token.Content.Length > 0 && special.Add(token.Content))
+                {
+                    specials.Add(token);
+                }
+            }
+
+            foreach (var token in batch)
+            {
+                if (token.Content.Length == 0 || (ids.TryGetValue(token.Content, out var id) && tokens[id] == token))
+                {
+                    continue;
+                }
+
+                if (!ids.TryGetValue(token.Content, out id))
+                {
+                    id = model.Vocabulary.Id(token.Content) is >= 0 and var known ? known : next;
+                    ids[token.Content] = id;
+                    next = Math.Max(next, id + 1);
+                }
+
+                tokens[id] = token;
+                if (!special.Contains(token.Content))
+                {
+                    others.Add(token);
+                }
+            }
+        }
     }
 
     /// <summary>Ids of special tokens.</summary>

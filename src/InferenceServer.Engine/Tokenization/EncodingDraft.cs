@@ -227,11 +227,11 @@ internal sealed class EncodingDraft
         }
     }
 
-    /// <summary>A copy; the overflow is shared.</summary>
+    /// <summary>A copy, its overflow included.</summary>
     public EncodingDraft Clone()
     {
         var copy = EncodeRoom.Current.Draft();
-        copy.Overflowing = Overflowing;
+        copy.Overflowing = Overflowing.Count == 0 ? [] : [.. Overflowing.Select(static o => o.Clone())];
         copy.Segments.AddRange(Segments);
         copy.Ranges.AddRange(Ranges);
         copy.Length = Length;

@@ -8,6 +8,8 @@ namespace InferenceServer.Engine.Tokenization;
 /// </summary>
 internal readonly struct JsonPart(string file, string path, JsonElement element)
 {
+    private const int Deepest = 64;
+
     /// <summary>Name of the file, without its folder.</summary>
     public string File { get; } = file;
 
@@ -34,7 +36,11 @@ internal readonly struct JsonPart(string file, string path, JsonElement element)
 
         try
         {
-            return JsonDocument.Parse(utf8, new JsonDocumentOptions { MaxDepth = 64 });
+            return JsonDocument.Parse(utf8, new JsonDocumentOptions { MaxDepth = Deepest });
+        }
+        catch (JsonException e) when (e.Message.Contains("maximum configured depth", StringComparison.Ordinal))
+        {
+            throw new ModelLoadException($"{file}: $: this is nested deeper than {Deepest} levels (line {e.LineNumber + 1}); is it the right file?", e);
         }
         catch (JsonException e)
         {

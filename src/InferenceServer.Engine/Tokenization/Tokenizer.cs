@@ -24,8 +24,9 @@ public sealed class Tokenizer
     private readonly Func<int, string?> token;
     private readonly Tokenizer? target;
 
-    internal Tokenizer(TokenizerParts parts, TokenizerConfig config)
+    internal Tokenizer(TokenizerParts parts, TokenizerConfig config, IReadOnlyList<string>? notes = null)
     {
+        Notes = notes ?? [];
         normalizer = parts.Normalizer;
         preTokenizer = parts.PreTokenizer;
         model = parts.Model;
@@ -33,7 +34,7 @@ public sealed class Tokenizer
         decoder = parts.Decoder;
         FileTruncation = parts.Truncation;
         FilePadding = parts.Padding;
-        added = new AddedVocabulary(parts.AddedTokens, model, normalizer);
+        added = new AddedVocabulary(parts.AddedTokens, parts.LaterTokens, model, normalizer);
         token = IdToToken;
         spaces = postProcessor is { TrimsOffsets: true } ? new SpaceCounts(token) : null;
         target = parts.Target is null ? null : new Tokenizer(parts.Target, config);
@@ -75,6 +76,9 @@ public sealed class Tokenizer
     /// <summary>The parts as the JSON names them, for people: normalizer, pre_tokenizer, model, post_processor, decoder.</summary>
     public IReadOnlyDictionary<string, string> Parts { get; }
 
+    /// <summary>What a person should know of how the files were read: one sentence for each place where two of them disagree or something had to be chosen.</summary>
+    public IReadOnlyList<string> Notes { get; }
+
     /// <summary>Truncation that tokenizer.json asks for; applied only when it is passed to <see cref="Encode(string, string?, bool, Truncation?)"/>.</summary>
     internal Truncation? FileTruncation { get; }
 
@@ -82,8 +86,11 @@ public sealed class Tokenizer
     internal Padding? FilePadding { get; }
 
     /// <summary>Builds the tokenizer of a model folder.</summary>
-    /// <exception cref="ModelLoadException">A file is missing or damaged, or names a part that is not supported; the message names the file and the JSON path.</exception>
-    public static Tokenizer Load(string folder) => TokenizerReader.Load(folder);
+    /// <param name="folder">Path of the folder.</param>
+    /// <param name="use">Which file counts where tokenizer_config.json and tokenizer.json disagree.</param>
+    /// <param name="id">The model's id, for the names of settings in <see cref="Notes"/>; the folder's name when null.</param>
+    /// <exception cref="ModelLoadException">A file is missing or damaged, leads outside the folder, or names a part that is not supported; the message names the file and the JSON path.</exception>
+    public static Tokenizer Load(string folder, TokenizerConfigUse use = TokenizerConfigUse.Tokenizer, string? id = null) => TokenizerReader.Load(folder, use, id);
 
     /// <summary>Encodes one text, or a pair when <paramref name="pair"/> is not null (an empty pair is a pair). Without <paramref name="truncation"/> nothing is cut, whatever the file says.</summary>
     /// <exception cref="InferenceException">The truncation cannot be done (no second sequence, too short a side, too long a stride), or the text has a part that the vocabulary cannot express.</exception>
@@ -101,10 +108,10 @@ public sealed class Tokenizer
 
         var room = EncodeRoom.Current;
         room.Release(); // an encoding before that ended in an exception
-        Fill(room, room.First, text, 0);
+        Fill(room, room.First, text, 0, normalizer, preTokenizer);
         if (pair is not null)
         {
-            Fill(room, room.Second, pair, 1);
+            Fill(room, room.Second, pair, 1, normalizer, preTokenizer);
         }
 
         var encoding = EncodingDraft.Of(room.First, 0, room.First.Count);
@@ -121,9 +128,20 @@ public sealed class Tokenizer
             }
         }
 
-        var draft = PostProcess(encoding, second, addSpecialTokens);
+        var draft = PostProcessor.Run(postProcessor, encoding, second, addSpecialTokens);
         var result = Finish(draft, padding, padding?.Target(draft.Length) ?? 0);
         result.IsTruncated = isTruncated;
+        room.Release();
+        return result;
+    }
+
+    /// <summary>Encodes one text without the post-processor, and, where asked, without the normalizer or the splitting of the pre-tokenizer.</summary>
+    internal TokenEncoding EncodePlain(string text, bool normalize, bool split)
+    {
+        var room = EncodeRoom.Current;
+        room.Release();
+        Fill(room, room.First, text, 0, normalize ? normalizer : null, split ? preTokenizer : preTokenizer?.WithoutSplitting);
+        var result = Finish(PostProcessor.Run(null, EncodingDraft.Of(room.First, 0, room.First.Count), null, false), null, 0);
         room.Release();
         return result;
     }
@@ -142,7 +160,7 @@ public sealed class Tokenizer
             row.Add(id, 0, 0, -1);
         }
 
-        var result = Finish(PostProcess(EncodingDraft.Of(row, 0, row.Count), null, true), null, 0).Ids;
+        var result = Finish(PostProcessor.Run(postProcessor, EncodingDraft.Of(row, 0, row.Count), null, true), null, 0).Ids;
         EncodeRoom.Current.Release();
         return result;
     }
@@ -179,7 +197,7 @@ public sealed class Tokenizer
     public int SpecialTokensToAdd(bool pair) => postProcessor?.AddedTokens(pair) ?? 0;
 
     // Text to tokens: added tokens, normalizer, pre-tokenizer, model.
-    private void Fill(EncodeRoom room, TokenRow row, string text, int typeId)
+    private void Fill(EncodeRoom room, TokenRow row, string text, int typeId, Normalizer? normalizer, PreTokenizer? preTokenizer)
     {
         row.Reset(text, typeId);
         var pieces = room.Pieces;
@@ -239,23 +257,6 @@ public sealed class Tokenizer
                 }
             }
         }
-    }
-
-    private EncodingDraft PostProcess(EncodingDraft encoding, EncodingDraft? second, bool addSpecialTokens)
-    {
-        List<EncodingDraft> drafts = second is null ? [encoding] : [encoding, second];
-        for (var i = 0; i < drafts.Count; i++)
-        {
-            drafts[i].SetSequence(i);
-            foreach (var overflow in drafts[i].Overflowing)
-            {
-                overflow.SetSequence(i);
-            }
-
-            drafts[i].SetTypeId(i);
-        }
-
-        return EncodingDraft.Merge(postProcessor?.Process(drafts, addSpecialTokens) ?? drafts);
     }
 
     private void Check(Truncation truncation)

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Manifest;
 
 namespace InferenceServer.Engine.Tokenization;
 
@@ -31,21 +32,28 @@ internal sealed class TokenizerConfig
             Class = root.OptionalString("tokenizer_class");
             TruncationSide = Side(root, "truncation_side");
             PaddingSide = Side(root, "padding_side");
-            var max = root.Optional("model_max_length");
-            if (!max.IsNull && max.AsDouble() is > 0 and < 1e9 and var limit)
-            {
-                ModelMaxLength = (int)limit;
-            }
-
-            Take(root);
+            ModelMaxLength = Length(root.Optional("model_max_length"));
         }
 
+        // As transformers: special_tokens_map.json replaces what tokenizer_config.json names, unless that lists its added tokens as well.
         using var map = Open(folder, "special_tokens_map.json");
-        if (map is not null)
+        JsonPart?[] roots = [config is null ? null : new JsonPart("tokenizer_config.json", "$", config.RootElement), map is null ? null : new JsonPart("special_tokens_map.json", "$", map.RootElement)];
+        if (roots[0] is not { } first || !first.Has("added_tokens_decoder"))
         {
-            Take(new JsonPart("special_tokens_map.json", "$", map.RootElement));
+            Array.Reverse(roots);
+        }
+
+        foreach (var root in roots)
+        {
+            if (root is { } named)
+            {
+                Take(named);
+            }
         }
     }
+
+    /// <summary>Most bytes of a tokenizer's file; the largest tokenizer.json known has 35 MB.</summary>
+    public const long MostBytes = 128L << 20;
 
     /// <summary><c>tokenizer_class</c>.</summary>
     public string? Class { get; }
@@ -82,22 +90,21 @@ internal sealed class TokenizerConfig
     }
 
     /// <summary>Opens a JSON file of the folder, or null when there is none.</summary>
-    internal static JsonDocument? Open(string folder, string name)
+    internal static JsonDocument? Open(string folder, string name) =>
+        FolderFiles.Read(folder, name, MostBytes) is { } bytes ? JsonPart.Parse(name, bytes) : null;
+
+    // Python's int(1e30) and the like stand for "no limit".
+    private static int? Length(JsonPart max)
     {
-        var path = Path.Combine(folder, name);
-        if (!System.IO.File.Exists(path))
+        const double NoLimit = 1e9;
+        if (max.IsNull || (max.Kind == JsonValueKind.Number && max.Element.TryGetDouble(out var value) && value >= NoLimit))
         {
             return null;
         }
 
-        try
-        {
-            return JsonPart.Parse(name, System.IO.File.ReadAllBytes(path));
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new ModelLoadException($"{name}: cannot be read ({e.GetType().Name}); check the file and its permissions.", e);
-        }
+        return max.AsDouble() is >= 1 and var length && length == Math.Floor(length)
+            ? (int)length
+            : throw max.Error($"is {max.Describe()}, which is no number of tokens; correct it to a whole number from 1, or remove it where no file should limit the length.");
     }
 
     private static Side Side(JsonPart root, string name) => root.OptionalString(name) switch

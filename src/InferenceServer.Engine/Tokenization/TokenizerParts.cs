@@ -33,6 +33,9 @@ internal sealed record TokenizerParts
     /// <summary>Tokens beside the vocabulary, in the file's order.</summary>
     public IReadOnlyList<AddedToken> AddedTokens { get; init; } = [];
 
+    /// <summary>Tokens that other files of the folder add to those.</summary>
+    public IReadOnlyList<AddedToken> LaterTokens { get; init; } = [];
+
     /// <summary>Truncation that the file asks for (not applied unless asked), or null.</summary>
     public Truncation? Truncation { get; init; }
 

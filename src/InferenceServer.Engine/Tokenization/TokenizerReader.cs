@@ -1,6 +1,8 @@
 using System.Text.Json;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Tokenization.Decoders;
+using InferenceServer.Engine.Tokenization.Folders;
 using InferenceServer.Engine.Tokenization.Models;
 using InferenceServer.Engine.Tokenization.Normalizers;
 using InferenceServer.Engine.Tokenization.OlderFiles;
@@ -15,28 +17,83 @@ internal static class TokenizerReader
     private const string File = "tokenizer.json";
 
     /// <summary>Builds the tokenizer of a folder.</summary>
-    public static Tokenizer Load(string folder)
+    public static Tokenizer Load(string folder, TokenizerConfigUse use, string? id)
     {
         using var document = TokenizerConfig.Open(folder, File);
+        var settings = new FolderSettings(folder);
         var config = new TokenizerConfig(folder);
-        if (document is null)
-        {
-            if (OlderFolder.Convert(folder) is { } older)
-            {
-                return new Tokenizer(Parse(older.Json, older.File) with { Target = older.Target is null ? null : Parse(older.Target, older.File) }, config);
-            }
+        var notes = new FolderNotes(id ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), use);
+        return document is null ? LoadOlder(folder, settings, config, notes) : Load(folder, document, settings, config, notes, use == TokenizerConfigUse.Follow);
+    }
 
-            throw new ModelLoadException($"{File} is missing, and older files (vocab.txt; vocab.json and merges.txt; a SentencePiece model) are not there either; put the tokenizer's files into the folder.");
+    private static Tokenizer LoadOlder(string folder, FolderSettings settings, TokenizerConfig config, FolderNotes notes)
+    {
+        var older = OlderFolder.Convert(folder, settings, notes.All) ?? throw new ModelLoadException(
+            $"{File} is missing, and older files (vocab.txt; vocab.json and merges.txt; a SentencePiece model) are not there either; put the tokenizer's files into the folder.");
+        if (settings.Class is null)
+        {
+            notes.All.Insert(0, $"There is no {File}, and no file names the tokenizer's class: {older.File} is read as its name and content suggest. Name tokenizer_class in tokenizer_config.json, or save the fast tokenizer into the folder, to settle it.");
         }
 
+        return new Tokenizer(Parse(older.Json, older.File) with { Target = older.Target is null ? null : Parse(older.Target, older.File) }, config, notes.All);
+    }
+
+    private static Tokenizer Load(string folder, JsonDocument document, FolderSettings settings, TokenizerConfig config, FolderNotes notes, bool follow)
+    {
         var parts = Read(document);
-        if (System.IO.File.Exists(Path.Combine(folder, "target.spm")) && OlderFolder.Convert(folder) is { Target: { } target } pair)
+        if (FolderFiles.Find(folder, "target.spm") is not null && OlderFolder.Convert(folder, settings, []) is { Target: { } target } pair)
         {
             // tokenizer.json holds the source side only.
             parts = parts with { Target = Parse(target, pair.File) };
         }
 
-        return new Tokenizer(parts, config);
+        if (settings.OtherWords is { } other)
+        {
+            if (follow)
+            {
+                throw new ModelLoadException($"tokenizer_config.json: {other}: words are found by another program, which is not available here; leave Models:...:TokenizerConfig at tokenizer, so that tokenizer.json is followed.");
+            }
+
+            notes.All.Add($"tokenizer_config.json: {other}, a tokenizer that transformers has no fast version of: it finds words by another program, and tokenizer.json, which is followed here, may cut texts in another way.");
+        }
+
+        var root = new JsonPart(File, "$", document.RootElement);
+        var family = TokenizerFamily.Of(settings.Class);
+        var differences = new ConfigDifferences(root, settings, family, follow, notes);
+        if (follow && differences.ConvertsAnew(parts))
+        {
+            notes.All.Add($"tokenizer_config.json: $.add_prefix_space differs from {File}: the SentencePiece model is converted anew, as transformers 4.57 does.");
+            var older = OlderFolder.Convert(folder, settings, notes.All) ?? throw new ModelLoadException(
+                $"tokenizer_config.json: $.add_prefix_space differs from {File}, for which transformers converts the SentencePiece model anew, and the folder has none; put it there, or leave Models:...:TokenizerConfig at tokenizer.");
+            return new Tokenizer(Parse(older.Json, older.File), config, notes.All);
+        }
+
+        var listed = new Dictionary<string, int>(StringComparer.Ordinal);
+        foreach (var token in root.Has("added_tokens") ? root.Items("added_tokens") : [])
+        {
+            listed.TryAdd(token.String("content"), token.Int("id"));
+        }
+
+        var tokens = FolderTokens.Read(settings, family, listed, text => parts.Model.Vocabulary.Id(text) >= 0);
+        var added = tokens.Where(token => !listed.ContainsKey(token.Token.Content)).ToList();
+        parts = parts with { LaterTokens = [.. (follow ? tokens : added).Select(static token => token.Token)] };
+        var known = new AddedVocabulary(parts.AddedTokens, parts.LaterTokens, parts.Model, parts.Normalizer);
+        parts = differences.Apply(parts, IdOf);
+        notes.Tokens(added, [.. from token in tokens from own in parts.AddedTokens where own.Content == token.Token.Content && own != token.Token select (own, token)], IdOf);
+        if (parts.Model.Vocabulary.Shared is { Count: > 0 } shared)
+        {
+            notes.All.Add(
+                $"{File}: $.model.vocab: '{shared.First}' and '{shared.Second}' have one id, {shared.Id}{(shared.Count > 1 ? $" ({shared.Count} such tokens)" : "")}: texts of both get it, and it is decoded as the later one (the reference takes either).");
+        }
+
+        if (parts.PostProcessor is { } processor && processor.Results(2, true) is null)
+        {
+            notes.All.Add($"{File}: $.post_processor: pairs of texts are refused: a template gets more than two pieces of the one before it, which the reference crashes on.");
+        }
+
+        return new Tokenizer(parts, config, notes.All);
+
+        int? IdOf(string token) => known.Id(token) ?? (parts.Model.Vocabulary.Id(token) is >= 0 and var found ? found : null);
     }
 
     /// <summary>Builds a tokenizer of the bytes of a tokenizer.json alone.</summary>

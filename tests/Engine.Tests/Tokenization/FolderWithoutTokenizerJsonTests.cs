@@ -144,4 +144,35 @@ public sealed class FolderWithoutTokenizerJsonTests : IDisposable
         TemporaryFolder.Copy(source, copy.Path, file => Path.GetFileName(file) != "tokenizer.json" && !file.EndsWith(".gz", StringComparison.Ordinal));
         return Tokenizer.Load(copy.Path);
     }
+
+    [Theory]
+    [InlineData("""{"word_tokenizer_type": "mecab"}""", "$.word_tokenizer_type is \"mecab\"")]
+    [InlineData("""{"word_tokenizer_type": "basic", "subword_tokenizer_type": "character"}""", "$.subword_tokenizer_type is \"character\"")]
+    [InlineData("""{"do_word_tokenize": true}""", "$.do_word_tokenize is true")]
+    [InlineData("""{"do_subword_tokenize": false}""", "$.do_subword_tokenize is false")]
+    [InlineData("""{"mecab_kwargs": {}}""", "$.mecab_kwargs")]
+    [InlineData("""{"tokenizer_class": "BertJapaneseTokenizer"}""", "BertJapaneseTokenizer")]
+    [InlineData("""{"word_tokenizer_type": "mecab", "tokenizer_class": "BertJapaneseTokenizer"}""", "BertJapaneseTokenizer")]
+    public void A_vocabulary_that_is_no_WordPiece_is_refused_with_the_field(string config, string field)
+    {
+        File.WriteAllText(Path.Combine(copy.Path, "vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n");
+        File.WriteAllText(Path.Combine(copy.Path, "tokenizer_config.json"), config);
+        var message = Assert.Throws<ModelLoadException>(() => Tokenizer.Load(copy.Path)).Message;
+        Assert.StartsWith("tokenizer_config.json: ", message, StringComparison.Ordinal);
+        Assert.Contains(field, message, StringComparison.Ordinal);
+        Assert.Contains("tokenizer.json", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_usual_WordPiece_is_made_and_what_is_unusual_is_told()
+    {
+        File.WriteAllText(Path.Combine(copy.Path, "vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n");
+        File.WriteAllText(Path.Combine(copy.Path, "tokenizer_config.json"), """{"word_tokenizer_type": "basic", "subword_tokenizer_type": "wordpiece", "mecab_kwargs": null, "do_basic_tokenize": false}""");
+        var tokenizer = Tokenizer.Load(copy.Path);
+        Assert.Equal([2, 5, 1, 3], tokenizer.Encode("a ab").Ids);
+        Assert.Equal(3, tokenizer.Notes.Count);
+        Assert.Contains("no file names the tokenizer's class", tokenizer.Notes[0], StringComparison.Ordinal);
+        Assert.Contains("$.do_basic_tokenize is false", tokenizer.Notes[1], StringComparison.Ordinal);
+        Assert.Contains("no piece that begins with ##", tokenizer.Notes[2], StringComparison.Ordinal);
+    }
 }

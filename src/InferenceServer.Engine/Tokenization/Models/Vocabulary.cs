@@ -28,6 +28,7 @@ internal sealed class Vocabulary
             tokens = new string?[max + 1];
             foreach (var (token, id) in ids)
             {
+                Share(tokens[id], token, id);
                 tokens[id] = token;
             }
         }
@@ -37,6 +38,7 @@ internal sealed class Vocabulary
             sparse = new Dictionary<int, string>(ids.Count);
             foreach (var (token, id) in ids)
             {
+                Share(sparse.GetValueOrDefault(id), token, id);
                 sparse[id] = token;
             }
         }
@@ -59,6 +61,9 @@ internal sealed class Vocabulary
     /// <summary>Number of tokens.</summary>
     public int Count { get; }
 
+    /// <summary>Number of tokens whose id another token has as well, and the first such pair.</summary>
+    public (int Count, string First, string Second, int Id) Shared { get; private set; }
+
     /// <summary>One more than the largest id; 0 when the ids are spread too thin for tables by id.</summary>
     public int TableSize => tokens.Length;
 
@@ -75,6 +80,14 @@ internal sealed class Vocabulary
     /// <summary>The token of an id, or null.</summary>
     public string? Token(int id) =>
         (uint)id < (uint)tokens.Length ? tokens[id] : sparse is not null && sparse.TryGetValue(id, out var token) ? token : null;
+
+    private void Share(string? before, string token, int id)
+    {
+        if (before is not null)
+        {
+            Shared = Shared.Count == 0 ? (1, before, token, id) : Shared with { Count = Shared.Count + 1 };
+        }
+    }
 
     private static IEnumerable<KeyValuePair<string, int>> Members(JsonPart part)
     {

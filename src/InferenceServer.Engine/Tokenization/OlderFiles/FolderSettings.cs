@@ -1,5 +1,8 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Manifest;
 
 namespace InferenceServer.Engine.Tokenization.OlderFiles;
 
@@ -12,29 +15,33 @@ internal sealed class FolderSettings
     /// <summary>What <see cref="Class"/> begins with when only the model's type is known.</summary>
     public const string ByModelType = "model_type ";
 
-    private static readonly string[] Roles = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+    /// <summary>The roles of special tokens, in the order in which transformers adds them.</summary>
+    public static readonly string[] Roles = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
-    private readonly List<JsonObject> roots = [];
+    private readonly List<(string File, JsonObject Json)> roots = [];
     private readonly SortedDictionary<int, JsonObject> decoder = [];
     private readonly SortedDictionary<int, string> added = [];
 
     /// <summary>Reads the files of a folder, where they are.</summary>
-    /// <exception cref="Diagnostics.ModelLoadException">A file is damaged.</exception>
+    /// <exception cref="ModelLoadException">A file is damaged.</exception>
     public FolderSettings(string folder)
     {
         Add("tokenizer_config.json");
         Add("special_tokens_map.json");
-        foreach (var root in roots)
+        foreach (var (file, root) in roots)
         {
-            if (root["added_tokens_decoder"] is JsonObject tokens)
+            if (root["added_tokens_decoder"] is not JsonObject tokens)
             {
-                foreach (var (key, value) in tokens)
-                {
-                    if (int.TryParse(key, out var id) && value is JsonObject token && token["content"] is JsonValue)
-                    {
-                        decoder[id] = token;
-                    }
-                }
+                continue;
+            }
+
+            HasDecoder = true;
+            foreach (var (key, value) in tokens)
+            {
+                decoder[int.TryParse(key, NumberStyles.None, CultureInfo.InvariantCulture, out var id) ? id : throw Wrong("has a key that is no id")] =
+                    value is JsonObject token && token["content"] is JsonValue content && content.TryGetValue<string>(out _) ? token : throw Wrong("must be an object with a text as content");
+
+                ModelLoadException Wrong(string what) => new($"{file}: $.added_tokens_decoder['{key}']: {what}; download the file again.");
             }
         }
 
@@ -49,7 +56,7 @@ internal sealed class FolderSettings
             }
         }
 
-        var name = Text("tokenizer_class") ?? Read(folder, "config.json") switch
+        var name = Text("tokenizer_class") ?? (JsonFile.ReadObject(folder, "config.json") is { } json ? JsonObject.Create(json) : null) switch
         {
             { } config when config["tokenizer_class"] is JsonValue value && value.TryGetValue<string>(out var named) => named,
             { } config when config["model_type"] is JsonValue value && value.TryGetValue<string>(out var type) => ByModelType + type,
@@ -61,7 +68,7 @@ internal sealed class FolderSettings
         {
             if (Read(folder, file) is { } root)
             {
-                roots.Add(root);
+                roots.Add((file, root));
             }
         }
     }
@@ -69,8 +76,55 @@ internal sealed class FolderSettings
     /// <summary><c>tokenizer_class</c> without <c>Fast</c>; where none is named, <c>model_type</c> and the type; or null.</summary>
     public string? Class { get; }
 
+    /// <summary>tokenizer_config.json and special_tokens_map.json, those that are there.</summary>
+    public IReadOnlyList<(string File, JsonObject Json)> Roots => roots;
+
+    /// <summary>Whether tokenizer_config.json has <c>added_tokens_decoder</c>, so that transformers reads neither special_tokens_map.json nor added_tokens.json.</summary>
+    public bool HasDecoder { get; }
+
+    /// <summary><c>added_tokens_decoder</c>: ids and tokens with their flags.</summary>
+    public IReadOnlyDictionary<int, JsonObject> Decoder => decoder;
+
+    /// <summary>added_tokens.json: ids and tokens.</summary>
+    public IReadOnlyDictionary<int, string> Added => added;
+
+    /// <summary>
+    /// What says that words are found, or cut, by a program of their own (BertJapaneseTokenizer and its kin: MeCab, Sudachi, Juman++, characters, SentencePiece), as
+    /// <c>$.name is value</c>; or null.
+    /// </summary>
+    public string? OtherWords
+    {
+        get
+        {
+            foreach (var (name, usual) in (ReadOnlySpan<(string, string?)>)
+                [("word_tokenizer_type", "basic"), ("subword_tokenizer_type", "wordpiece"), ("do_word_tokenize", null), ("do_subword_tokenize", null), ("mecab_kwargs", null), ("sudachi_kwargs", null), ("jumanpp_kwargs", null)])
+            {
+                if (Value(name) is { } node && !(usual is not null && node is JsonValue value && value.TryGetValue<string>(out var text) && text == usual))
+                {
+                    return $"$.{name} is {node.ToJsonString()}";
+                }
+            }
+
+            return Class == "BertJapaneseTokenizer" ? "$.tokenizer_class is BertJapaneseTokenizer" : null;
+        }
+    }
+
     /// <summary>A boolean setting; null where it is missing or null.</summary>
-    public bool? Flag(string name) => Value(name) is JsonValue value && value.TryGetValue<bool>(out var flag) ? flag : null;
+    /// <exception cref="ModelLoadException">It is something else.</exception>
+    public bool? Flag(string name)
+    {
+        if (Value(name) is not { } node)
+        {
+            return null;
+        }
+
+        return node is JsonValue value && value.TryGetValue<bool>(out var flag)
+            ? flag
+            : throw new ModelLoadException($"{roots.First(root => root.Json[name] is not null).File}: $.{name}: must be true, false or null, not {node.ToJsonString()}; correct the file.");
+    }
+
+    /// <summary>Whether a file has the member, null included.</summary>
+    public bool Has(string name) => roots.Any(root => root.Json.ContainsKey(name));
 
     /// <summary>A string setting.</summary>
     public string? Text(string name) => Value(name) is JsonValue value && value.TryGetValue<string>(out var text) ? text : null;
@@ -81,7 +135,7 @@ internal sealed class FolderSettings
     /// <summary>The text of a special token by its role, or <paramref name="fallback"/> when none is named.</summary>
     public string? Token(string role, string? fallback = null)
     {
-        foreach (var root in roots)
+        foreach (var (_, root) in roots)
         {
             if (root.TryGetPropertyValue(role, out var node))
             {
@@ -119,7 +173,7 @@ internal sealed class FolderSettings
         {
             if (Token(role, defaults.GetValueOrDefault(role)) is { Length: > 0 } token)
             {
-                var own = roots.Select(root => root[role]).OfType<JsonObject>().FirstOrDefault();
+                var own = roots.Select(root => root.Json[role]).OfType<JsonObject>().FirstOrDefault();
                 var set = own is null ? flags(role) : TokenFlags.Read(own, flags(role)) with { Special = true };
                 listed.TryAdd(token, (id(token) ?? next++, set));
             }
@@ -130,7 +184,7 @@ internal sealed class FolderSettings
             listed.TryAdd(token, (id(token) ?? next++, set));
         }
 
-        foreach (var root in roots)
+        foreach (var (_, root) in roots)
         {
             if (root["additional_special_tokens"] is JsonArray specials)
             {
@@ -160,7 +214,7 @@ internal sealed class FolderSettings
         return result;
     }
 
-    private JsonNode? Value(string name) => roots.Select(root => root[name]).FirstOrDefault(static node => node is not null);
+    private JsonNode? Value(string name) => roots.Select(root => root.Json[name]).FirstOrDefault(static node => node is not null);
 
     private static JsonObject? Read(string folder, string file)
     {

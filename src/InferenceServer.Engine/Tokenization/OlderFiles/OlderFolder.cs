@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Manifest;
 
 namespace InferenceServer.Engine.Tokenization.OlderFiles;
 
@@ -17,9 +18,8 @@ internal static class OlderFolder
 {
     /// <summary>Converts a folder, or returns null when it holds no vocabulary that is known.</summary>
     /// <exception cref="ModelLoadException">A file is damaged or missing, or the tokenizer's class is not supported.</exception>
-    public static ConvertedFolder? Convert(string folder)
+    public static ConvertedFolder? Convert(string folder, FolderSettings settings, List<string> notes)
     {
-        var settings = new FolderSettings(folder);
         if (Has("source.spm") && Has("vocab.json"))
         {
             return new ConvertedFolder(
@@ -41,23 +41,14 @@ internal static class OlderFolder
             return new ConvertedFolder("vocab.json", Bytes(BpeFolder.Convert(folder, settings)), null);
         }
 
-        return Has("vocab.txt") ? new ConvertedFolder("vocab.txt", Bytes(WordPieceFolder.Convert(folder, settings)), null) : null;
+        return Has("vocab.txt") ? new ConvertedFolder("vocab.txt", Bytes(WordPieceFolder.Convert(folder, settings, notes)), null) : null;
 
-        bool Has(string name) => File.Exists(Path.Combine(folder, name));
+        bool Has(string name) => FolderFiles.Find(folder, name) is not null;
     }
 
     /// <summary>Reads a file.</summary>
-    internal static byte[] Read(string folder, string name)
-    {
-        try
-        {
-            return File.ReadAllBytes(Path.Combine(folder, name));
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new ModelLoadException($"{name}: cannot be read ({e.GetType().Name}); check the file and its permissions.", e);
-        }
-    }
+    internal static byte[] Read(string folder, string name) =>
+        FolderFiles.Read(folder, name, TokenizerConfig.MostBytes) ?? throw new ModelLoadException($"{name} is missing; download the folder again.");
 
     /// <summary>The lines of a text file, without their ends.</summary>
     internal static IEnumerable<string> Lines(string folder, string name) =>

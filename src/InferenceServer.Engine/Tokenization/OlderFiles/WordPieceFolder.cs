@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using InferenceServer.Engine.Diagnostics;
 
 namespace InferenceServer.Engine.Tokenization.OlderFiles;
 
@@ -17,8 +18,14 @@ internal static class WordPieceFolder
     };
 
     /// <summary>Converts the folder.</summary>
-    public static JsonObject Convert(string folder, FolderSettings settings)
+    public static JsonObject Convert(string folder, FolderSettings settings, List<string> notes)
     {
+        if (settings.OtherWords is { } other)
+        {
+            throw new ModelLoadException(
+                $"tokenizer_config.json: {other}{(settings.Class is { } own ? $" (of a {own})" : "")}: vocab.txt is cut by another program than WordPiece's, which is not available here; save the tokenizer as a fast tokenizer (tokenizer.json) if the model has one.");
+        }
+
         if (settings.Class is { } name && !Known.Contains(name))
         {
             throw OlderFolder.Unsupported(settings, "vocab.txt");
@@ -34,6 +41,16 @@ internal static class WordPieceFolder
         if (vocabulary.TryGetValue(string.Empty, out var empty) && empty == line - 1)
         {
             vocabulary.Remove(string.Empty); // the end of the last line
+        }
+
+        if (settings.Flag("do_basic_tokenize") == false)
+        {
+            notes.Add("tokenizer_config.json: $.do_basic_tokenize is false, which the fast tokenizers of transformers do not read: texts are cut at spaces and punctuation all the same.");
+        }
+
+        if (!vocabulary.Keys.Any(static token => token.StartsWith("##", StringComparison.Ordinal)))
+        {
+            notes.Add("vocab.txt has no piece that begins with ##: every word that is not in the list as a whole is the unknown token. If the model cuts texts into characters or in another way, it needs a tokenizer.json.");
         }
 
         int? Id(string token) => vocabulary.TryGetValue(token, out var id) ? id : null;

@@ -9,6 +9,29 @@ internal abstract class PostProcessor
     /// <summary>Whether it removes spaces from offsets.</summary>
     public virtual bool TrimsOffsets => false;
 
+    /// <summary>
+    /// How many encodings it makes of 1 or 2 (or of what a processor before it made); null where it takes no such number, which the reference crashes on.
+    /// </summary>
+    public virtual int? Results(int encodings, bool addSpecialTokens) => encodings;
+
     /// <summary>Works on the encodings of the sequences, and may change their number.</summary>
     public abstract List<EncodingDraft> Process(List<EncodingDraft> drafts, bool addSpecialTokens);
+
+    /// <summary>The encoding of a text, or of a pair, as a processor (or none) leaves it.</summary>
+    public static EncodingDraft Run(PostProcessor? processor, EncodingDraft first, EncodingDraft? second, bool addSpecialTokens)
+    {
+        List<EncodingDraft> drafts = second is null ? [first] : [first, second];
+        for (var i = 0; i < drafts.Count; i++)
+        {
+            drafts[i].SetSequence(i);
+            foreach (var overflow in drafts[i].Overflowing)
+            {
+                overflow.SetSequence(i);
+            }
+
+            drafts[i].SetTypeId(i);
+        }
+
+        return EncodingDraft.Merge(processor?.Process(drafts, addSpecialTokens) ?? drafts);
+    }
 }

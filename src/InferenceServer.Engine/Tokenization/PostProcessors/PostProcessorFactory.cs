@@ -29,16 +29,10 @@ internal static class PostProcessorFactory
     private static Sequence Chain(JsonPart part)
     {
         var processors = part.Items("processors").Select(Create).ToArray();
-        var encodings = 0; // a template makes one encoding a piece, and the next template takes no more than two
-        foreach (var processor in processors)
-        {
-            if (processor is TemplateProcessing && encodings++ > 0)
-            {
-                throw part.Error("processors", "a second TemplateProcessing after the first is not supported.");
-            }
-        }
-
-        return new Sequence(processors);
+        var sequence = new Sequence(processors);
+        return sequence.Results(1, true) is not null
+            ? sequence
+            : throw part.Error("processors", "a TemplateProcessing gets more than two pieces of the one before it (or none), which the reference crashes on; keep one of the templates.");
     }
 
     private static TemplateToken Pair(JsonPart part)

@@ -10,6 +10,10 @@ internal sealed class Sequence(IReadOnlyList<PostProcessor> processors) : PostPr
     public override bool TrimsOffsets => processors.Any(static p => p.TrimsOffsets);
 
     /// <inheritdoc/>
+    public override int? Results(int encodings, bool addSpecialTokens) =>
+        processors.Aggregate((int?)encodings, (count, processor) => count is { } made ? processor.Results(made, addSpecialTokens) : null);
+
+    /// <inheritdoc/>
     public override List<EncodingDraft> Process(List<EncodingDraft> drafts, bool addSpecialTokens)
     {
         foreach (var processor in processors)

@@ -1,3 +1,5 @@
+using InferenceServer.Engine.Diagnostics;
+
 namespace InferenceServer.Engine.Tokenization.PostProcessors;
 
 /// <summary>A place of a template: a sequence (0 or 1), or special tokens.</summary>
@@ -31,8 +33,20 @@ internal sealed class TemplateProcessing(IReadOnlyList<TemplatePiece> singlePiec
     public override int AddedTokens(bool pair) => (pair ? Pair : Single).Sum(static p => p.Special?.Count ?? 0);
 
     /// <inheritdoc/>
+    public override int? Results(int encodings, bool addSpecialTokens) =>
+        encodings is 1 or 2 ? (encodings == 2 ? Pair : Single).Count(piece => addSpecialTokens || piece.Special is null) : null;
+
+    /// <inheritdoc/>
+    /// <remarks>Behind another template of a Sequence the encodings are that one's pieces: two of them are a pair, whatever they hold.</remarks>
     public override List<EncodingDraft> Process(List<EncodingDraft> drafts, bool addSpecialTokens)
     {
+        if (drafts.Count is not (1 or 2))
+        {
+            throw InferenceException.Unprocessable(
+                Argument.Of("Inputs"),
+                $"{Argument.Of("Inputs")}: a template of tokenizer.json's post_processor takes one or two sequences, and the template before it makes {drafts.Count} of this input; encode single texts with special tokens, which it can do.");
+        }
+
         var result = new List<EncodingDraft>();
         foreach (var piece in drafts.Count > 1 ? Pair : Single)
         {

@@ -24,6 +24,9 @@ internal sealed class ByteLevel(bool addPrefixSpace, bool useRegex) : PreTokeniz
     private readonly PieceSplitter split = Split;
 
     /// <inheritdoc/>
+    public override PreTokenizer WithoutSplitting => new ByteLevel(addPrefixSpace, useRegex: false);
+
+    /// <inheritdoc/>
     public override void PreTokenize(PreTokenizedText text)
     {
         if (addPrefixSpace)

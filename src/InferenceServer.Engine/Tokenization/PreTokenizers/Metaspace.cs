@@ -35,6 +35,9 @@ internal sealed class Metaspace : PreTokenizer
     }
 
     /// <inheritdoc/>
+    public override PreTokenizer WithoutSplitting => new Metaspace(Rune.GetRuneAt(replacement, 0), scheme, split: false);
+
+    /// <inheritdoc/>
     public override void PreTokenize(PreTokenizedText text)
     {
         text.Rewrite(rewrite);

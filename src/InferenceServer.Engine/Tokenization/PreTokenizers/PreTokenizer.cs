@@ -5,4 +5,7 @@ internal abstract class PreTokenizer
 {
     /// <summary>Splits (and, for some types, rewrites) the pieces that are not added tokens.</summary>
     public abstract void PreTokenize(PreTokenizedText text);
+
+    /// <summary>What is left without the splitting: how it writes the text (bytes, spaces); null when it only splits.</summary>
+    public virtual PreTokenizer? WithoutSplitting => null;
 }

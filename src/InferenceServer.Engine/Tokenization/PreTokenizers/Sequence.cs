@@ -4,6 +4,10 @@ namespace InferenceServer.Engine.Tokenization.PreTokenizers;
 internal sealed class Sequence(PreTokenizer[] preTokenizers) : PreTokenizer
 {
     /// <inheritdoc/>
+    public override PreTokenizer? WithoutSplitting =>
+        preTokenizers.Select(static p => p.WithoutSplitting).OfType<PreTokenizer>().ToArray() is { Length: > 0 } rest ? new Sequence(rest) : null;
+
+    /// <inheritdoc/>
     public override void PreTokenize(PreTokenizedText text)
     {
         foreach (var preTokenizer in preTokenizers)
