@@ -16,7 +16,8 @@ internal sealed record MeasuredCost(string Model, int Threads, CostModel Cost);
 /// <param name="store">Where costs are kept between starts.</param>
 internal sealed class Calibration(Scheduler scheduler, int maxThreads, int maxBatchTokens, CostStore store)
 {
-    private const int Repetitions = 3; // the least of them counts
+    private const int Repetitions = 5; // the least of them counts
+    private const int MostTries = 4; // to measure several threads: other programs on the same cores slow them out of proportion
     private const double LongestMilliseconds = 200; // of a run
     private const int MillisecondsToOpen = 2; // between looks whether a variant is open
 
@@ -145,6 +146,17 @@ internal sealed class Calibration(Scheduler scheduler, int maxThreads, int maxBa
         }
 
         var cost = CostModel.Fit(m.Runs);
+        if (m.Threads > 1 && !BatchPlanner.IsWorthThreads(m.Executor.Costs.Of(OutputSet.Plain, 1), cost))
+        {
+            // Several threads that are slower than one tell of a busy machine: they are measured again, later than all others.
+            if (m.Try < MostTries)
+            {
+                Add(m with { Try = m.Try + 1, Runs = [] });
+            }
+
+            return null;
+        }
+
         if (m.Key is not null)
         {
             store.Keep(m.Key, m.Threads, cost);
@@ -166,6 +178,8 @@ internal sealed class Calibration(Scheduler scheduler, int maxThreads, int maxBa
 
     private sealed record Measurement(GraphExecutor Executor, string? Key, int Threads, int Longest)
     {
+        public int Try { get; init; } = 1;
+
         public List<(int Rows, int Length, double Milliseconds)> Runs { get; init; } = [];
     }
 }

@@ -15,6 +15,8 @@ namespace InferenceServer.Engine.Serving;
 /// </remarks>
 public sealed partial class ModelRegistry : IAsyncDisposable
 {
+    private static readonly TimeSpan CompanionWait = TimeSpan.FromMilliseconds(2); // longer than a client needs to read an answer and ask again
+
     private readonly LoadingOptions options;
     private readonly ILogger logger;
     private readonly TimeProvider time;
@@ -38,7 +40,7 @@ public sealed partial class ModelRegistry : IAsyncDisposable
         device = ExecutionDevice.Resolve(options.Execution, loggers.CreateLogger<ExecutionDevice>());
         builder = new ModelBuilder(device, options);
         var batchTokens = options.Queue.MaxBatchTokens > 0 ? options.Queue.MaxBatchTokens : device.IsGpu ? 16_384 : 320;
-        scheduler = new Scheduler(device.Workers, options.Queue, new BatchPlanner(options.Queue, batchTokens, device.Threads), this.time);
+        scheduler = new Scheduler(device.Workers, options.Queue, new BatchPlanner(options.Queue, batchTokens, device.Threads), this.time, CompanionWait);
         calibration = new Calibration(scheduler, device.Threads, batchTokens, new CostStore(device.CacheDirectory, e => LogNothingKept(logger, e.Message)));
         workers = new WorkerPool(scheduler, loggers.CreateLogger<WorkerPool>(), calibration);
     }
