@@ -115,7 +115,8 @@ public sealed partial class ArchitectureTests
             foreach (var (line, number) in File.ReadLines(file).Select((line, i) => (Comment().Replace(line, ""), i + 1)))
             {
                 lines++;
-                if (Setting().IsMatch(line))
+                // What the one who starts the server reads names settings: the execution provider that cannot be used.
+                if (path != "Execution/ExecutionDevice.cs" && Setting().IsMatch(line))
                 {
                     wrong.Add($"{path}:{number} names a setting: {line.Trim()}");
                 }

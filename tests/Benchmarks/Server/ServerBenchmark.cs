@@ -87,7 +87,7 @@ internal static class ServerBenchmark
     {
         text.AppendLine(CultureInfo.InvariantCulture, $"""
 
-            One text at a time, p50 ms / CPU ms a text. Goal: p50 at most that of the best raw setting + {Scenario.OwnMillisecondsGoal} ms, with pauses at most {Scenario.ProcessorGoal} times the CPU of one raw thread.
+            One text at a time, p50 ms / CPU ms a text. Goal: p50 at most that of the best raw setting + {Scenario.OwnMillisecondsGoal} ms; with pauses the best raw setting is that of the least p50 among those that take at most {Scenario.ProcessorGoal} times the CPU of one raw thread, and the server may take no more than that either.
 
             | scenario | server |{string.Concat(RawCell.OneAtATime.Select(c => $" raw, threads: {c.ThreadsName} |"))} p50 over the best raw | CPU / one raw thread | goal |
             |---|--:|{string.Concat(RawCell.OneAtATime.Select(_ => "--:|"))}--:|--:|---|

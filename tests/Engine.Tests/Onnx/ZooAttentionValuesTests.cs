@@ -52,6 +52,7 @@ public sealed class ZooAttentionValuesTests(ITestOutputHelper output)
     internal static InferenceSession Session(OnnxGraph graph)
     {
         using var options = new SessionOptions { IntraOpNumThreads = 1, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
+        options.AddSessionConfigEntry("session.x64quantprecision", "1"); // as the server sets it
         options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", Path.GetDirectoryName(graph.Summary.File)!);
         return new InferenceSession(graph.ReadModel(), options);
     }

@@ -41,7 +41,7 @@ internal sealed class AttentionReading
     /// <summary>Each chosen head in numbers, where they are asked for.</summary>
     public IReadOnlyList<HeadStatistics> Statistics { get; private set; } = [];
 
-    /// <summary>Reads a row on the lane's thread.</summary>
+    /// <summary>Reads a row on the worker's thread.</summary>
     public bool Read(RowOutputs row)
     {
         var statistics = new List<HeadStatistics>();

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Reflection;
 using InferenceServer.Configuration;
+using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Serving;
 using InferenceServer.Engine.Tasks;
@@ -16,9 +17,11 @@ internal sealed class InferenceCall : IBindableFromHttpContext<InferenceCall>
 {
     private readonly RequestRecord record;
 
-    private InferenceCall(Model model, Limits limits, RequestContext context, RequestRecord record)
+    private readonly HttpContext http;
+
+    private InferenceCall(HttpContext http, Model model, Limits limits, RequestContext context, RequestRecord record)
     {
-        (Model, Limits, Context, this.record) = (model, limits, context, record);
+        (this.http, Model, Limits, Context, this.record) = (http, model, limits, context, record);
     }
 
     /// <summary>The model.</summary>
@@ -56,11 +59,18 @@ internal sealed class InferenceCall : IBindableFromHttpContext<InferenceCall>
             Fingerprint = () => RequestFingerprint.Of(context.Request),
         };
         context.Response.RegisterForDispose(lease.Enter(record.Cost));
-        return ValueTask.FromResult<InferenceCall?>(new InferenceCall(lease.Model, limits, record.Cost, record));
+        return ValueTask.FromResult<InferenceCall?>(new InferenceCall(context, lease.Model, limits, record.Cost, record));
     }
 
     /// <summary>Notes what is asked for, before it runs.</summary>
-    public void Begin(string task, int items) => (record.Task, record.Items) = (task, items);
+    public void Begin(string task, int items)
+    {
+        (record.Task, record.Items) = (task, items);
+        if (EngineMetrics.Start(task, Model.Manifest.Id) is { } activity)
+        {
+            http.Response.RegisterForDispose(activity); // it ends with the answer
+        }
+    }
 
     /// <summary>What it cost, for the answer's body.</summary>
     public Usage Usage => new(Context.Tokens);
