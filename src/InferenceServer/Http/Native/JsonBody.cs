@@ -17,6 +17,15 @@ internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T
     /// <summary>The body.</summary>
     public T Value { get; } = value;
 
+    /// <summary>Leaves the limit of the body to this class; before the first byte is read.</summary>
+    internal static void LiftLimit(HttpContext context)
+    {
+        if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } feature)
+        {
+            feature.MaxRequestBodySize = null;
+        }
+    }
+
     /// <inheritdoc/>
     public static async ValueTask<JsonBody<T>?> BindAsync(HttpContext context, ParameterInfo parameter)
     {
@@ -28,7 +37,7 @@ internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T
         // The limit is kept here and not by Kestrel: Kestrel would close the connection while the client still sends, and the client would
         // see a broken pipe instead of the reason. What is left of the body is thrown away after the answer, for 5 s at most.
         var limit = context.RequestServices.GetRequiredService<Limits>().MaxBodyBytes;
-        context.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize = null;
+        LiftLimit(context);
         Bound(context.Request.ContentLength ?? 0, limit);
         var reader = context.Request.BodyReader;
         while (true)

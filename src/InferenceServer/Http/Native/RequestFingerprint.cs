@@ -8,7 +8,13 @@ internal static class RequestFingerprint
     /// <summary>The fingerprint, or null when nothing of the body is there (its sender may be waiting for a 100 Continue).</summary>
     public static ulong? Of(HttpRequest request)
     {
-        if (request.ContentLength is 0 || request.Headers.ContainsKey("expect") || !request.BodyReader.TryRead(out var read))
+        if (request.ContentLength is 0 || request.Headers.ContainsKey("expect"))
+        {
+            return null;
+        }
+
+        JsonBody<object>.LiftLimit(request.HttpContext);
+        if (!request.BodyReader.TryRead(out var read))
         {
             return null;
         }
