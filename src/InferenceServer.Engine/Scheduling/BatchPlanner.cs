@@ -13,6 +13,8 @@ internal sealed class BatchPlanner(QueueOptions options, int maxBatchTokens, int
 {
     private const double WakeMilliseconds = 5; // what several threads lose when they have to be woken
     private const double LeastGain = 0.5; // milliseconds; for less no threads are woken
+    private const double LeastGainToOpen = 2; // milliseconds of a short text; for less a model keeps no threads of its own
+    private const double ShortBatch = 10; // times the fixed cost of a run: a tenth of the time is lost to it
     private static readonly TimeSpan AwakeTime = TimeSpan.FromMilliseconds(5); // since the last run
 
     /// <summary>Plans the batch around a row.</summary>
@@ -22,14 +24,16 @@ internal sealed class BatchPlanner(QueueOptions options, int maxBatchTokens, int
     /// <param name="index">The row whose turn it is.</param>
     /// <param name="free">Workers that could run it and what else waits here, now.</param>
     /// <param name="idle">How long nothing has run.</param>
-    public BatchPlan Plan(GraphExecutor executor, OutputSet set, ReadOnlySpan<int> lengths, int index, int free, TimeSpan idle)
+    /// <param name="shortBatches">True when a long batch would hold up others, see <see cref="PendingQueue.IsMixed"/>.</param>
+    public BatchPlan Plan(GraphExecutor executor, OutputSet set, ReadOnlySpan<int> lengths, int index, int free, TimeSpan idle, bool shortBatches = false)
     {
         var graph = executor.Graph;
         var constraints = graph.Constraints;
         var limits = new BatchLimits(Math.Min(constraints.MaxSequences, options.MaxBatchSequences), maxBatchTokens, options.MaxBatchOutputBytes, constraints.EqualLengthsOnly);
         Func<int, int, long> bytes = (rows, length) => graph.RunBytes(set, rows, length);
         var single = executor.Costs.Of(set, 1);
-        var partition = Packing.Cut(lengths, single, limits, bytes);
+        var most = shortBatches ? ShortBatch * single.A : double.PositiveInfinity;
+        var partition = Packing.Cut(lengths, single, limits, bytes, most);
         if (free <= 1)
         {
             return At(partition, single, 1, lengths, index);
@@ -37,7 +41,7 @@ internal sealed class BatchPlanner(QueueOptions options, int maxBatchTokens, int
 
         // One thread a batch: what waits is shared out among the free workers. They end when the largest share does.
         var longest = lengths[^1];
-        partition = Packing.Cut(lengths, single, limits, bytes, (partition.Cost / free) + single.Of(1, longest) - single.A);
+        partition = Packing.Cut(lengths, single, limits, bytes, Math.Min(most, (partition.Cost / free) + single.Of(1, longest) - single.A));
         var end = Math.Max(partition.Cost / free, LargestOf(partition, single, lengths));
 
         // All threads on one batch after another.
@@ -45,8 +49,8 @@ internal sealed class BatchPlanner(QueueOptions options, int maxBatchTokens, int
         var several = executor.Costs.Of(set, threads);
         if (threads > 1 && end - several.Of(1, lengths[0]) > LeastGain)
         {
-            var wide = Packing.Cut(lengths, several, limits, bytes);
-            if (end - wide.Cost > (idle > AwakeTime ? WakeMilliseconds : LeastGain) && IsOpen(graph, set, threads))
+            var wide = Packing.Cut(lengths, several, limits, bytes, most);
+            if (end - wide.Cost > (idle > AwakeTime ? WakeMilliseconds : LeastGain) && IsOpen(graph, set, threads, end - wide.Cost > LeastGainToOpen))
             {
                 return At(wide, several, threads, lengths, index);
             }
@@ -56,7 +60,7 @@ internal sealed class BatchPlanner(QueueOptions options, int maxBatchTokens, int
     }
 
     /// <summary>Whether a graph is large enough for several threads to be of use: they answer a lone short text sooner.</summary>
-    public static bool IsWorthThreads(CostModel single, CostModel several) => single.Of(1, 32) - several.Of(1, 32) > LeastGain;
+    public static bool IsWorthThreads(CostModel single, CostModel several) => single.Of(1, 32) - several.Of(1, 32) > LeastGainToOpen;
 
     private static BatchPlan At(Partition partition, CostModel cost, int threads, ReadOnlySpan<int> lengths, int index)
     {
@@ -77,14 +81,18 @@ internal sealed class BatchPlanner(QueueOptions options, int maxBatchTokens, int
     }
 
     // A variant is opened when it is first wanted: for the next time.
-    private static bool IsOpen(IGraph graph, OutputSet set, int threads)
+    private static bool IsOpen(IGraph graph, OutputSet set, int threads, bool isWorthIt)
     {
         if (graph.Opened(set, threads) is not null)
         {
             return true;
         }
 
-        _ = graph.OpenAsync(set, threads);
+        if (isWorthIt)
+        {
+            _ = graph.OpenAsync(set, threads);
+        }
+
         return false;
     }
 }

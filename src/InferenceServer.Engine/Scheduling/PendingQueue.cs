@@ -7,18 +7,30 @@ internal sealed class PendingQueue
 {
     private const int Window = 512; // rows that a cut looks at: more would not make a better batch around the one whose turn it is
 
+    private const int Many = 16;
+    private const int Few = 8;
     private const double BulkWeight = 8; // what bulk work costs its share: an eighth of the turns
+
+    private static readonly TimeSpan SmallMoment = TimeSpan.FromSeconds(1);
 
     private readonly Dictionary<OutputSet, List<WorkItem>> byLength = [];
     private readonly Dictionary<object, PriorityQueue<WorkItem, (long Deadline, long Number)>> byClient = [];
     private readonly FairShare<object> clients = new();
     private long number;
+    private long lastSmall = long.MinValue; // when a request of few sequences came
 
     /// <summary>Number of sequences.</summary>
     public int Count { get; private set; }
 
     /// <summary>When the one came that is next.</summary>
     public long NextEnqueued => Next() is { } item ? item.Group.Enqueued : long.MaxValue;
+
+    /// <summary>
+    /// True when a client has brought many sequences and somebody else few, now or a moment ago: then a batch should be short, so that who comes next does not wait for a
+    /// long one.
+    /// </summary>
+    public bool IsMixed(TimeProvider time) =>
+        lastSmall != long.MinValue && time.GetElapsedTime(lastSmall) < SmallMoment && byClient.Values.Any(own => own.Count >= Many);
 
     /// <summary>Takes in the sequences of a group.</summary>
     public void Add(IReadOnlyList<WorkItem> items)
@@ -30,6 +42,7 @@ internal sealed class PendingQueue
         }
 
         clients.Enter(group.Client);
+        lastSmall = items.Count < Few ? group.Enqueued : lastSmall;
         foreach (var item in items)
         {
             own.Enqueue(item, (group.Context.Deadline.UtcTicks, number++));

@@ -254,7 +254,7 @@ internal sealed class Scheduler
 
         var others = models.Waiting.Count - 1;
         var idle = running.Count > 0 ? TimeSpan.Zero : Time.GetElapsedTime(lastActive);
-        var plan = planner.Plan(executor, set, lengths, index, Math.Max(1, free - others), idle);
+        var plan = planner.Plan(executor, set, lengths, index, Math.Max(1, free - others), idle, executor.Pending.IsMixed(Time));
         var items = new WorkItem[plan.To - plan.From];
         for (var i = 0; i < items.Length; i++)
         {

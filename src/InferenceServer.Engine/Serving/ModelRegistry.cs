@@ -218,6 +218,7 @@ public sealed partial class ModelRegistry : IAsyncDisposable
         var executor = new GraphExecutor(manifest.Id, parts.Graph!, admission, scheduler);
         var model = parts.ToModel(executor);
         _ = model.Capabilities.Tasks; // computed here, not by the first request
+        _ = model.Sha256.Value; // in the background
         calibration.Add(executor, parts.Graph!.Key, parts.MaxTokens);
         var loaded = new LoadedModel(model, admission, async () =>
         {
