@@ -16,6 +16,9 @@ internal sealed record Settings
     /// <summary>How the server ends.</summary>
     public required Shutdown Shutdown { get; init; }
 
+    /// <summary>Which answers are compressed.</summary>
+    public required Compression Compression { get; init; }
+
     /// <summary>Logging.</summary>
     public required LogSettings Logging { get; init; }
 
@@ -46,6 +49,7 @@ internal sealed record Settings
         {
             Limits = reader.Read<Limits>("Limits"),
             Shutdown = reader.Read<Shutdown>("Shutdown"),
+            Compression = reader.Read<Compression>("Compression"),
             Logging = reader.Read<LogSettings>("Logging", ignore: "LogLevel"),
             Loading = new LoadingOptions
             {

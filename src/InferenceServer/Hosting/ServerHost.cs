@@ -4,6 +4,7 @@ using InferenceServer.Engine.Execution;
 using InferenceServer.Http.Middleware;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.ResponseCompression;
 using Microsoft.Extensions.Configuration.Json;
 using Microsoft.Extensions.FileProviders;
 using Serilog;
@@ -78,10 +79,30 @@ internal static partial class ServerHost
         builder.Services.AddHostedService<Draining>();
     }
 
+    /// <summary>Bodies that come compressed, and answers for clients that take them so.</summary>
+    public static void AddCompression(this WebApplicationBuilder builder, Compression compression)
+    {
+        builder.Services.AddRequestDecompression();
+        builder.Services.AddSingleton(compression);
+        builder.Services.AddSingleton<IResponseCompressionProvider, AnswerCompression>();
+
+        // Over HTTPS too: no answer holds a secret beside what its own client sent, so its length tells nobody anything.
+        builder.Services.AddResponseCompression(options => options.EnableForHttps = true);
+    }
+
     /// <summary>The models.</summary>
     public static void AddModels(this WebApplicationBuilder builder, LoadingOptions options)
     {
         builder.Services.AddSingleton(services => new ModelRegistry(options, services.GetRequiredService<ILoggerFactory>(), TimeProvider.System));
+    }
+
+    /// <summary>Answers are compressed, unless it is turned off.</summary>
+    public static void UseCompression(this WebApplication app, Compression compression)
+    {
+        if (compression.Answers)
+        {
+            app.UseResponseCompression();
+        }
     }
 
     /// <summary>The start page.</summary>

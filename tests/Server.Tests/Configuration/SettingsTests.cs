@@ -10,7 +10,7 @@ public sealed class SettingsTests
     public void Defaults_hold_their_own_ranges()
     {
         var ranges = 0;
-        foreach (var record in (object[])[new Limits(), new Shutdown()])
+        foreach (var record in (object[])[new Limits(), new Shutdown(), new Compression()])
         {
             foreach (var property in record.GetType().GetProperties())
             {
@@ -23,7 +23,7 @@ public sealed class SettingsTests
             }
         }
 
-        Assert.True(ranges >= 9, $"only {ranges} settings have a range");
+        Assert.True(ranges >= 10, $"only {ranges} settings have a range");
     }
 
     [Fact]
