@@ -20,7 +20,7 @@ public sealed partial class ModelRegistry
     [LoggerMessage(EventIds.Serving + 4, LogLevel.Warning, "The models directory {Directory} does not exist; nothing is served. Name another with --models")]
     private static partial void LogNoDirectory(ILogger logger, string directory);
 
-    [LoggerMessage(EventIds.Serving + 5, LogLevel.Warning, "The setting Models:{Folder}:File has no folder of that name in the models directory")]
+    [LoggerMessage(EventIds.Serving + 5, LogLevel.Warning, "The settings Models:{Folder} have no folder of that name in the models directory")]
     private static partial void LogSettingWithoutFolder(ILogger logger, string folder);
 
     [LoggerMessage(EventIds.Serving + 6, LogLevel.Information, "{Model}: {Note}")]

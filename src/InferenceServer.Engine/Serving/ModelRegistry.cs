@@ -73,7 +73,7 @@ public sealed partial class ModelRegistry : IAsyncDisposable
         }
 
         IsStarting = false;
-        foreach (var unknown in options.Files.Keys.Where(id => Find(id) is null))
+        foreach (var unknown in options.Models.Keys.Where(id => Find(id) is null))
         {
             LogSettingWithoutFolder(logger, unknown);
         }

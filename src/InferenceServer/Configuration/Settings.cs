@@ -1,5 +1,6 @@
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Serving;
+using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Execution;
 
 namespace InferenceServer.Configuration;
@@ -29,7 +30,7 @@ internal sealed record Settings
     public static Settings Read(IConfiguration configuration, out IReadOnlyList<string> errors)
     {
         var reader = new SettingsReader(configuration);
-        var files = new Dictionary<string, string>(StringComparer.Ordinal);
+        var models = new Dictionary<string, ModelSettings>(StringComparer.Ordinal);
         foreach (var folder in configuration.GetSection("Models").GetChildren())
         {
             foreach (var setting in folder.GetChildren())
@@ -40,7 +41,7 @@ internal sealed record Settings
                 }
                 else if (!string.IsNullOrWhiteSpace(setting.Value))
                 {
-                    files[folder.Key] = setting.Value;
+                    models[folder.Key] = new ModelSettings { File = setting.Value };
                 }
             }
         }
@@ -54,7 +55,7 @@ internal sealed record Settings
             Loading = new LoadingOptions
             {
                 Directory = ModelsDirectory(configuration["Models"], reader.Errors),
-                Files = files,
+                Models = models,
                 Execution = reader.Read<ExecutionOptions>("Execution"),
                 Queue = reader.Read<QueueOptions>("Queue"),
             },

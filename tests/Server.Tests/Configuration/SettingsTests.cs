@@ -34,7 +34,7 @@ public sealed class SettingsTests
         Assert.Equal(7, settings.Limits.MaxInputs);
         Assert.Equal(new Limits().MaxTokens, settings.Limits.MaxTokens); // an empty variable is none
         Assert.Equal(InferenceServer.Engine.Execution.ExecutionProvider.Cpu, settings.Loading.Execution.Provider);
-        Assert.Equal("onnx/x.onnx", settings.Loading.Files["a b"]);
+        Assert.Equal("onnx/x.onnx", settings.Loading.Models["a b"].File);
         Assert.Equal(LogFormat.Json, settings.Logging.Format);
     }
 
