@@ -15,6 +15,9 @@ public sealed record TextInput
     /// <summary>The second texts of a request.</summary>
     internal static readonly Argument Pairs = Argument.Of("Pairs");
 
+    private static readonly Argument Truncate = Argument.Of("Truncate");
+    private static readonly Argument TruncationDirection = Argument.Of("TruncationDirection");
+
     private TextInput()
     {
     }
@@ -81,17 +84,35 @@ public sealed record TextInput
         return prepared;
     }
 
+    /// <summary>What helps against an input that is too long, beside shortening it, where a request can have it cut.</summary>
+    internal static ErrorText TruncateRemedy { get; } = $"set {Truncate} to true";
+
+    /// <summary>How inputs that are too long are cut at the model's limit, of a pair the longer text first; null: they are errors.</summary>
+    /// <param name="model">The model whose limit holds.</param>
+    /// <param name="truncate">Whether the request wants it.</param>
+    /// <param name="direction">The side at which tokens are cut off; null: as the tokenizer's files say.</param>
+    /// <exception cref="InferenceException">There is a direction, and nothing is cut.</exception>
+    internal static Truncation? TruncationOf(Model model, bool truncate, Side? direction)
+    {
+        if (!truncate && direction is not null)
+        {
+            throw InferenceException.Unprocessable(TruncationDirection, $"{TruncationDirection} is for truncation: set {Truncate} to true or leave {TruncationDirection} out.");
+        }
+
+        return truncate ? new Truncation(model.MaxTokens, Direction: direction ?? model.Tokenizer.TruncationSide) { KeepsRest = false } : null;
+    }
+
     /// <summary>Checks and tokenises all inputs of a prediction before the first of them runs.</summary>
     /// <param name="model">The model whose tokenizer and limits hold.</param>
-    /// <param name="inputs">The inputs; at least one.</param>
+    /// <param name="request">The inputs, at least one, and how those that are too long are cut.</param>
     /// <param name="context">The request.</param>
     /// <param name="pairs">Whether the task takes pairs.</param>
-    /// <param name="ids">Whether the task takes ready ids.</param>
     /// <exception cref="InferenceException">There is no input, or one cannot be served.</exception>
-    internal static PreparedInput[] PrepareAll(Model model, IReadOnlyList<TextInput> inputs, RequestContext context, bool pairs, bool ids = true)
+    internal static PreparedInput[] PrepareAll(Model model, PredictionRequest request, RequestContext context, bool pairs)
     {
-        RequireAll(inputs, pairs, ids);
-        return PrepareEach(inputs, context, input => input.Prepare(model, context));
+        var truncation = TruncationOf(model, request.Truncate, request.TruncationDirection);
+        RequireAll(request.Inputs, pairs, ids: true);
+        return PrepareEach(request.Inputs, context, input => input.Prepare(model, context, truncation, TruncateRemedy));
     }
 
     /// <summary>Prepares every input before the first of them runs; what is wrong with several of them is told together.</summary>
@@ -236,4 +257,7 @@ public sealed record PreparedInput(TextInput Source, TokenEncoding Encoding, Gra
 {
     /// <summary>Number of tokens.</summary>
     public int Length => Graph.InputIds.Length;
+
+    /// <summary>True when something was cut off, else null: as results tell it.</summary>
+    internal bool? WasCut => Truncated ? true : null;
 }

@@ -33,6 +33,7 @@ public sealed class QuestionAnsweringTask : PredictionTask<QuestionAnsweringRequ
         Parameter.AtLeast(TopK, request.TopK, 1);
         Parameter.AtLeast(MaxAnswerTokens, request.MaxAnswerTokens, 1);
         Parameter.Listed(TopK, request.TopK, request.Inputs.Count, int.MaxValue);
+        _ = TextInput.TruncationOf(model, request.Truncate, request.TruncationDirection); // windows read a context of any length: there is nothing to cut
         TextInput.RequireAll(request.Inputs, pairs: true, ids: false);
         var windows = TextInput.PrepareEach(request.Inputs, context, input => Windows(model, input, request, context));
         var head = model.Capabilities.Head!;
