@@ -34,7 +34,7 @@ public static class FolderInspection
     /// <param name="nameOf">What tasks are called; null: as their types.</param>
     public static FolderReport Inspect(string folder, LoadingOptions? options = null, Func<ITask, string>? nameOf = null)
     {
-        var root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
+        var root = Path.TrimEndingDirectorySeparator(ModelFolders.Resolve(Path.GetFullPath(folder)));
         if (!Directory.Exists(root))
         {
             return new FolderReport(root, [], [$"There is no folder {root}. Give the path of a model folder."]);

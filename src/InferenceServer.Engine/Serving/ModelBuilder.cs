@@ -80,7 +80,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
             throw new ModelLoadException($"There is no folder '{Path.GetFileName(root)}' in the models directory.");
         }
 
-        var id = Path.GetFileName(root);
+        var id = ModelFolders.IdOf(root);
         var settings = options.Models.GetValueOrDefault(id, ModelSettings.None);
         var reading = Task.Run(() => problems.Try(() => Tokenizer.Load(root, settings.TokenizerConfig, id)), cancellation);
         var parts = new ModelParts();

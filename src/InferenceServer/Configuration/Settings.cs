@@ -1,7 +1,7 @@
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Serving;
-using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Manifest;
 
 namespace InferenceServer.Configuration;
 
@@ -26,26 +26,15 @@ internal sealed record Settings
     /// <summary>What is loaded and how it runs.</summary>
     public required LoadingOptions Loading { get; init; }
 
+    /// <summary>What a person should know of the settings that does not keep the server from starting.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+
     /// <summary>Reads every section; <paramref name="errors"/> lists everything that is wrong, each with its remedy.</summary>
     public static Settings Read(IConfiguration configuration, out IReadOnlyList<string> errors)
     {
         var reader = new SettingsReader(configuration);
-        var models = new Dictionary<string, ModelSettings>(StringComparer.Ordinal);
-        foreach (var folder in configuration.GetSection("Models").GetChildren())
-        {
-            foreach (var setting in folder.GetChildren())
-            {
-                if (!setting.Key.Equals("File", StringComparison.OrdinalIgnoreCase))
-                {
-                    reader.Errors.Add($"{setting.Path} is not a setting. {NearestName.Suggest(setting.Key, ["File"], "settings of a model")}");
-                }
-                else if (!string.IsNullOrWhiteSpace(setting.Value))
-                {
-                    models[folder.Key] = new ModelSettings { File = setting.Value };
-                }
-            }
-        }
-
+        var directory = ModelsDirectory(configuration["Models"], reader.Errors);
+        var models = new ModelSettingsReader(configuration, reader, ModelIds(directory));
         var settings = new Settings
         {
             Limits = reader.Read<Limits>("Limits"),
@@ -54,16 +43,33 @@ internal sealed record Settings
             Logging = reader.Read<LogSettings>("Logging", ignore: "LogLevel"),
             Loading = new LoadingOptions
             {
-                Directory = ModelsDirectory(configuration["Models"], reader.Errors),
-                Models = models,
+                Directory = directory,
+                Models = models.Read(),
                 Execution = reader.Read<ExecutionOptions>("Execution"),
                 Queue = reader.Read<QueueOptions>("Queue"),
             },
         };
         LogLevels.Check(configuration, reader.Errors);
         errors = reader.Errors;
-        return settings;
+        return settings with { Warnings = models.Warnings };
     }
+
+    /// <summary>What holds for one folder, wherever it lies: the settings of its model and of the execution, as the server reads them.</summary>
+    public static LoadingOptions ReadFor(string folder, IConfiguration configuration, out IReadOnlyList<string> errors)
+    {
+        var reader = new SettingsReader(configuration);
+        var options = new LoadingOptions
+        {
+            Directory = Path.GetDirectoryName(folder) ?? folder,
+            Models = new ModelSettingsReader(configuration, reader, [ModelFolders.IdOf(folder)]).Read(),
+            Execution = reader.Read<ExecutionOptions>("Execution"),
+            Queue = reader.Read<QueueOptions>("Queue"),
+        };
+        errors = reader.Errors;
+        return options;
+    }
+
+    private static IReadOnlyCollection<string> ModelIds(string directory) => Directory.Exists(directory) && CanBeListed(directory) ? [.. ModelFolders.List(directory).Keys] : [];
 
     /// <summary>The folder of models: the setting, else <c>models</c> beside the program, else the nearest <c>models</c> upwards of it or of the current folder (a checkout).</summary>
     private static string ModelsDirectory(string? setting, List<string> errors)

@@ -48,9 +48,15 @@ internal static partial class ServerHost
     public static Settings? ReadSettings(this WebApplicationBuilder builder)
     {
         var settings = Settings.Read(builder.Configuration, out var errors);
+        return Refuse(errors) ? null : settings;
+    }
+
+    /// <summary>Prints what is wrong with the settings; false when nothing is.</summary>
+    public static bool Refuse(IReadOnlyList<string> errors)
+    {
         if (errors.Count == 0)
         {
-            return settings;
+            return false;
         }
 
         Console.Error.WriteLine(errors.Count == 1 ? "A setting is wrong:" : $"{errors.Count} settings are wrong:");
@@ -59,7 +65,7 @@ internal static partial class ServerHost
             Console.Error.WriteLine("  " + error);
         }
 
-        return null;
+        return true;
     }
 
     /// <summary>Bounds on connections, bodies and time.</summary>
@@ -127,6 +133,11 @@ internal static partial class ServerHost
             return Refused(e.Message);
         }
 
+        foreach (var warning in settings.Warnings)
+        {
+            SettingWarning(log, warning);
+        }
+
         var lifetime = app.Services.GetRequiredService<IHostApplicationLifetime>();
         var loading = Task.Run(() => registry.LoadAllAsync(lifetime.ApplicationStopping));
         try
@@ -162,6 +173,9 @@ internal static partial class ServerHost
 
     [LoggerMessage(123, LogLevel.Critical, "A defect ended the loading of the models")]
     private static partial void LoadingFailed(Microsoft.Extensions.Logging.ILogger log, Exception exception);
+
+    [LoggerMessage(124, LogLevel.Warning, "{Warning}")]
+    private static partial void SettingWarning(Microsoft.Extensions.Logging.ILogger log, string warning);
 
     private static int Refused(string reason)
     {
