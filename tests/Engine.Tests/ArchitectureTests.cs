@@ -37,7 +37,7 @@ public sealed partial class ArchitectureTests
     [
         "Engine.Tasks -> Execution.RowOutputs", "Engine.Tasks -> Execution.OutputRow", "Engine.Tasks -> Execution.GraphInput",
         "Http.Middleware -> Scheduling.RequestContext", "Http.Native -> Scheduling.RequestContext", "Http.Native -> Scheduling.Priority", "Http.OpenApi -> Scheduling.Priority",
-        "Http.Native -> Tokenization.Side", "Configuration -> Tasks.ModelSettings", "Configuration -> Tokenization.TokenizerConfigUse",
+        "Http.Native -> Tokenization.Side", "Configuration -> Tasks.ModelSettings", "Configuration -> Tokenization.TokenizerConfigUse", "Configuration -> Manifest.ModelFolders",
     ];
 
     private static readonly (string Module, string Type, string Target)[] Dependencies = Load();

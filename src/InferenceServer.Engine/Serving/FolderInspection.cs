@@ -73,7 +73,7 @@ public static class FolderInspection
         Add("Tokenizer", parts.Tokenizer is { } tokenizer ? Describe(tokenizer) : null);
         if (parts.Summary is not null && parts.Manifest is not null)
         {
-            TryAttention(parts);
+            Add("Attention cannot be read", TryAttention(parts));
             Add("Tasks", [Tasks(parts, device, options, nameOf ?? (static task => task.GetType().Name))]);
             Add("Limits", [string.Create(CultureInfo.InvariantCulture, $"most tokens of a sequence: {parts.MaxTokens}")]);
             Add("First run", ["the graph runs what the tokenizer gives"]);
@@ -205,20 +205,21 @@ public static class FolderInspection
     }
 
     // A runtime that refuses the graph with its attention as outputs is told of here, and not by the first request.
-    private static void TryAttention(ModelParts parts)
+    private static List<string>? TryAttention(ModelParts parts)
     {
         if (parts.Summary!.Attention.Count == 0)
         {
-            return;
+            return null;
         }
 
         try
         {
             parts.Graph!.OpenAsync(OutputSet.Attention, 1).GetAwaiter().GetResult();
+            return null;
         }
         catch (ModelLoadException e)
         {
-            parts.Notes.Add($"Its attention cannot be read: {e.Message}");
+            return [e.Message];
         }
     }
 

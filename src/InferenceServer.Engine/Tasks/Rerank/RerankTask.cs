@@ -40,7 +40,6 @@ public sealed class RerankTask : ITask<RerankRequest, RerankResult>
         }
 
         var truncation = TextInput.TruncationOf(model, request.Truncate, request.TruncationDirection);
-        TextInput.RequireAll(DocumentsOf(request), pairs: false, ids: false);
         var scores = model.Capabilities.IsCrossEncoder
             ? await CrossEncodeAsync(model, request, truncation, context).ConfigureAwait(false)
             : await CompareAsync(model, request, context).ConfigureAwait(false);
@@ -56,7 +55,7 @@ public sealed class RerankTask : ITask<RerankRequest, RerankResult>
     private static async Task<(double Score, bool WasCut)[]> CrossEncodeAsync(Model model, RerankRequest request, Truncation? truncation, RequestContext context)
     {
         TextInput[] inputs = [.. request.Documents.Select((document, i) => TextInput.Of(request.Query, document) with { Argument = Documents[i], PairArgument = Documents[i] })];
-        var pairs = TextInput.PrepareEach(inputs, context, input => input.Prepare(model, context, truncation, $"shorten {Query}, which counts with it, or {TextInput.TruncateRemedy}"));
+        var pairs = TextInput.PrepareEach(inputs, context, input => input.Prepare(model, context, truncation, $"shorten {Query}, which counts with it, or {TextInput.TruncateRemedy}"), fullPairs: true);
         var rows = await TextClassificationTask.LogitsAsync(model, pairs, context).ConfigureAwait(false);
         return [.. rows.Select((logits, i) => (Logits.Sigmoid(logits[0]), pairs[i].Truncated))];
     }
