@@ -126,6 +126,12 @@ public sealed class ModelSettingsTests
             Assert.Contains("onnx/absent.onnx", output, StringComparison.Ordinal);
         }
 
+        Directory.CreateDirectory(Path.Combine(models.Path, "demo.language"));
+        await File.WriteAllTextAsync(Path.Combine(models.Path, "demo.language", "config.json"), "{}", TestContext.Current.CancellationToken);
+        var (ambiguous, told) = await ServerProcess.RunAsync(["inspect", folder], environment);
+        Assert.Equal(1, ambiguous);
+        Assert.Contains("Models:demo_language fit several models (demo-language, demo.language)", told, StringComparison.Ordinal);
+
         var (refused, said) = await ServerProcess.RunAsync(["inspect", folder, "--Models:demo-language:Fil", "x"]);
         Assert.Equal(1, refused);
         Assert.Contains("Did you mean 'File'?", said, StringComparison.Ordinal);

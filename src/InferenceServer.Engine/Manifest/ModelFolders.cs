@@ -46,6 +46,13 @@ public static class ModelFolders
         return at.Parent is { Name: "snapshots", Parent: { } repository } && IsHubFolder(repository.Name) ? repository.Name[HubPrefix.Length..] : at.Name;
     }
 
+    /// <summary>The models directory that a model folder lies in; for a snapshot of a hub cache its root.</summary>
+    public static string DirectoryOf(string folder)
+    {
+        var at = new DirectoryInfo(Path.TrimEndingDirectorySeparator(folder));
+        return (at.Parent is { Name: "snapshots", Parent: { } repository } && IsHubFolder(repository.Name) ? repository.Parent : at.Parent)?.FullName ?? folder;
+    }
+
     /// <summary>The folder with the model's files: the folder itself, or for a folder of a hub cache its snapshot.</summary>
     public static string Resolve(string folder) => TryResolve(folder, out var resolved, out _) ? resolved : folder;
 

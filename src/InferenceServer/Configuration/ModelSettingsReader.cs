@@ -23,8 +23,11 @@ internal sealed class ModelSettingsReader(IConfiguration configuration, Settings
         nameof(ModelSettings.TokenizerConfig), nameof(ModelSettings.RerankTemplate), nameof(ModelSettings.EntailmentLabel), $"{Inputs}:{{name}}",
     ];
 
-    /// <summary>Names of models that fit none, or several.</summary>
+    /// <summary>What is told of names that fit no model, or several.</summary>
     public List<string> Warnings { get; } = [];
+
+    /// <summary>The models that a name fits that fits several.</summary>
+    public HashSet<string> Ambiguous { get; } = new(StringComparer.Ordinal);
 
     /// <summary>The settings by id.</summary>
     public IReadOnlyDictionary<string, ModelSettings> Read()
@@ -140,6 +143,7 @@ internal sealed class ModelSettingsReader(IConfiguration configuration, Settings
 
             if (fitting.Length > 1)
             {
+                Ambiguous.UnionWith(fitting);
                 warning = $"The settings Models:{written} fit several models ({string.Join(", ", fitting)}) and have no effect; write the id as it is, in appsettings.json or on the command line.";
                 return null;
             }

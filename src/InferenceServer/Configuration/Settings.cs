@@ -54,18 +54,20 @@ internal sealed record Settings
         return settings with { Warnings = models.Warnings };
     }
 
-    /// <summary>What holds for one folder, wherever it lies: the settings of its model and of the execution, as the server reads them.</summary>
+    /// <summary>What holds for one folder, wherever it lies: the settings of its model and of the execution, as a server of the models beside it reads them.</summary>
     public static LoadingOptions ReadFor(string folder, IConfiguration configuration, out IReadOnlyList<string> errors)
     {
         var reader = new SettingsReader(configuration);
+        var (id, directory) = (ModelFolders.IdOf(folder), ModelFolders.DirectoryOf(folder));
+        var models = new ModelSettingsReader(configuration, reader, [.. ModelIds(directory).Union([id])]);
         var options = new LoadingOptions
         {
-            Directory = Path.GetDirectoryName(folder) ?? folder,
-            Models = new ModelSettingsReader(configuration, reader, [ModelFolders.IdOf(folder)]).Read(),
+            Directory = directory,
+            Models = models.Read(),
             Execution = reader.Read<ExecutionOptions>("Execution"),
             Queue = reader.Read<QueueOptions>("Queue"),
         };
-        errors = reader.Errors;
+        errors = models.Ambiguous.Contains(id) ? [.. reader.Errors, .. models.Warnings] : reader.Errors;
         return options;
     }
 
