@@ -18,6 +18,7 @@ static async Task<int> ServeAsync(string[] args)
 
     builder.AddServerLog(settings.Logging);
     builder.AddLimits(settings.Limits, settings.Shutdown);
+    builder.AddCompression(settings.Compression);
     builder.AddModels(settings.Loading);
     builder.AddOpenApi(CommandLine.Version);
 
@@ -25,6 +26,7 @@ static async Task<int> ServeAsync(string[] args)
     app.UseMiddleware<RequestLog>();
     app.UseMiddleware<SecurityHeaders>();
     app.UseMiddleware<ProblemWriter>();
+    app.UseCompression(settings.Compression);
     app.UseStartPage();
     app.UseOpenApi();
     app.UseRouting();

@@ -32,12 +32,12 @@ public sealed partial class ArchitectureTests
         ["Hosting"] = ["Http.Native", "Http.Middleware", "Http.OpenApi", "Configuration", "Engine.Serving", "Engine.Execution", "Engine.Tasks", "Engine.Manifest", "Engine.Diagnostics"],
     };
 
-    /// <summary>Single types that may be used beyond the modules: what a row reader sees of a run, what goes with a request, the side that is cut off.</summary>
+    /// <summary>Single types that may be used beyond the modules: what a row reader sees of a run, what goes with a request, the side that is cut off, what is set for a model.</summary>
     private static readonly HashSet<string> Shown =
     [
         "Engine.Tasks -> Execution.RowOutputs", "Engine.Tasks -> Execution.OutputRow", "Engine.Tasks -> Execution.GraphInput",
         "Http.Middleware -> Scheduling.RequestContext", "Http.Native -> Scheduling.RequestContext", "Http.Native -> Scheduling.Priority", "Http.OpenApi -> Scheduling.Priority",
-        "Http.Native -> Tokenization.Side",
+        "Http.Native -> Tokenization.Side", "Configuration -> Tasks.ModelSettings", "Configuration -> Tokenization.TokenizerConfigUse", "Configuration -> Manifest.ModelFolders",
     ];
 
     private static readonly (string Module, string Type, string Target)[] Dependencies = Load();

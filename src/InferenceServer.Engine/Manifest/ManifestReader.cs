@@ -30,7 +30,7 @@ internal static class ManifestReader
         var generation = JsonFile.ReadObject(root, "generation_config.json");
         return config is null || files is null ? null : new ModelManifest
         {
-            Id = Path.GetFileName(root),
+            Id = ModelFolders.IdOf(root),
             Folder = root,
             Config = config with { DecoderStartTokenId = config.DecoderStartTokenId ?? (generation is { } g ? ConfigReader.Id([g], "decoder_start_token_id") : null) },
             Files = files,

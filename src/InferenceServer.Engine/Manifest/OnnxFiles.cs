@@ -37,7 +37,7 @@ internal static class OnnxFiles
         {
             1 => new OnnxFileSet(Existing(root, all[0])!),
             0 => throw new ModelLoadException("The folder has no ONNX file. Export the model (for example with `optimum-cli export onnx`) and put the file at onnx/model.onnx."),
-            _ => throw new ModelLoadException($"The folder has several ONNX files and none is named as the default: {List(all)}. Choose one with the setting Models:{Path.GetFileName(root)}:File."),
+            _ => throw new ModelLoadException($"The folder has several ONNX files and none is named as the default: {List(all)}. Choose one with the setting Models:{ModelFolders.IdOf(root)}:File."),
         };
     }
 
@@ -67,7 +67,7 @@ internal static class OnnxFiles
 
     private static OnnxFileSet BySetting(string root, string setting)
     {
-        var name = $"Models:{Path.GetFileName(root)}:File";
+        var name = $"Models:{ModelFolders.IdOf(root)}:File";
         string full;
         try
         {

@@ -34,7 +34,7 @@ public static class FolderInspection
     /// <param name="nameOf">What tasks are called; null: as their types.</param>
     public static FolderReport Inspect(string folder, LoadingOptions? options = null, Func<ITask, string>? nameOf = null)
     {
-        var root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
+        var root = Path.TrimEndingDirectorySeparator(ModelFolders.Resolve(Path.GetFullPath(folder)));
         if (!Directory.Exists(root))
         {
             return new FolderReport(root, [], [$"There is no folder {root}. Give the path of a model folder."]);
@@ -73,7 +73,7 @@ public static class FolderInspection
         Add("Tokenizer", parts.Tokenizer is { } tokenizer ? Describe(tokenizer) : null);
         if (parts.Summary is not null && parts.Manifest is not null)
         {
-            TryAttention(parts);
+            Add("Attention cannot be read", TryAttention(parts));
             Add("Tasks", [Tasks(parts, device, options, nameOf ?? (static task => task.GetType().Name))]);
             Add("Limits", [string.Create(CultureInfo.InvariantCulture, $"most tokens of a sequence: {parts.MaxTokens}")]);
             Add("First run", ["the graph runs what the tokenizer gives"]);
@@ -205,20 +205,21 @@ public static class FolderInspection
     }
 
     // A runtime that refuses the graph with its attention as outputs is told of here, and not by the first request.
-    private static void TryAttention(ModelParts parts)
+    private static List<string>? TryAttention(ModelParts parts)
     {
         if (parts.Summary!.Attention.Count == 0)
         {
-            return;
+            return null;
         }
 
         try
         {
             parts.Graph!.OpenAsync(OutputSet.Attention, 1).GetAwaiter().GetResult();
+            return null;
         }
         catch (ModelLoadException e)
         {
-            parts.Notes.Add($"Its attention cannot be read: {e.Message}");
+            return [e.Message];
         }
     }
 

@@ -1,6 +1,6 @@
 using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Scheduling;
-using InferenceServer.Engine.Tokenization;
+using InferenceServer.Engine.Tasks;
 
 namespace InferenceServer.Engine.Serving;
 
@@ -10,11 +10,8 @@ public sealed record LoadingOptions
     /// <summary>The models directory: every folder in it that has a config.json or an ONNX file is a model.</summary>
     public required string Directory { get; init; }
 
-    /// <summary>The ONNX file to take by folder (<c>Models:{folder}:File</c>), relative to the folder. For folders with several, such as a quantised one beside the default.</summary>
-    public IReadOnlyDictionary<string, string> Files { get; init; } = new Dictionary<string, string>();
-
-    /// <summary>Which file counts by model id where tokenizer_config.json and tokenizer.json disagree (<c>Models:{id}:TokenizerConfig</c>); tokenizer.json where none is named.</summary>
-    public IReadOnlyDictionary<string, TokenizerConfigUse> TokenizerConfigs { get; init; } = new Dictionary<string, TokenizerConfigUse>();
+    /// <summary>What is set for single models, by id (<c>Models:{id}:...</c>).</summary>
+    public IReadOnlyDictionary<string, ModelSettings> Models { get; init; } = new Dictionary<string, ModelSettings>();
 
     /// <summary>How graphs are executed.</summary>
     public ExecutionOptions Execution { get; init; } = new();

@@ -80,13 +80,14 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
             throw new ModelLoadException($"There is no folder '{Path.GetFileName(root)}' in the models directory.");
         }
 
-        var id = Path.GetFileName(root);
-        var reading = Task.Run(() => problems.Try(() => Tokenizer.Load(root, options.TokenizerConfigs.GetValueOrDefault(id), id)), cancellation);
+        var id = ModelFolders.IdOf(root);
+        var settings = options.Models.GetValueOrDefault(id, ModelSettings.None);
+        var reading = Task.Run(() => problems.Try(() => Tokenizer.Load(root, settings.TokenizerConfig, id)), cancellation);
         var parts = new ModelParts();
         try
         {
             parts.Config = problems.Try(() => ManifestReader.Config(root, parts.Notes));
-            parts.Files = problems.Try(() => OnnxFileSet.Choose(root, options.Files.GetValueOrDefault(id)));
+            parts.Files = problems.Try(() => OnnxFileSet.Choose(root, settings.File));
             var sentence = problems.Try(() => SentenceReader.Read(root, parts.Notes));
             parts.Manifest = problems.Try(() => ManifestReader.Read(root, parts.Config, parts.Files, sentence, parts.Notes));
             if (parts.Files is { } files)

@@ -14,16 +14,16 @@ public sealed partial class ModelRegistry
     [LoggerMessage(EventIds.Serving + 2, LogLevel.Error, "{Model} cannot be served because of an unexpected error")]
     private static partial void LogUnexpected(ILogger logger, Exception exception, string model);
 
-    [LoggerMessage(EventIds.Serving + 3, LogLevel.Information, "{Folder} is skipped: it has neither a config.json nor an ONNX file")]
-    private static partial void LogSkipped(ILogger logger, string folder);
+    [LoggerMessage(EventIds.Serving + 3, LogLevel.Information, "{Folder} is skipped: {Reason}")]
+    private static partial void LogSkipped(ILogger logger, string folder, string reason);
 
     [LoggerMessage(EventIds.Serving + 4, LogLevel.Warning, "The models directory {Directory} does not exist; nothing is served. Name another with --models")]
     private static partial void LogNoDirectory(ILogger logger, string directory);
 
-    [LoggerMessage(EventIds.Serving + 5, LogLevel.Warning, "The setting Models:{Folder}:File has no folder of that name in the models directory")]
+    [LoggerMessage(EventIds.Serving + 5, LogLevel.Warning, "The settings Models:{Folder} have no folder of that name in the models directory")]
     private static partial void LogSettingWithoutFolder(ILogger logger, string folder);
 
-    [LoggerMessage(EventIds.Serving + 6, LogLevel.Information, "{Model}: {Note}")]
+    [LoggerMessage(EventIds.Serving + 6, LogLevel.Warning, "{Model}: {Note}")]
     private static partial void LogNote(ILogger logger, string model, string note);
 
     [LoggerMessage(EventIds.Serving + 7, LogLevel.Information, "{Model} is unloaded")]

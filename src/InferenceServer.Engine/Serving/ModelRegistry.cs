@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks;
 using Microsoft.Extensions.Logging;
@@ -75,7 +76,7 @@ public sealed partial class ModelRegistry : IAsyncDisposable
         }
 
         IsStarting = false;
-        foreach (var unknown in options.Files.Keys.Where(id => Find(id) is null))
+        foreach (var unknown in options.Models.Keys.Where(id => Find(id) is null))
         {
             LogSettingWithoutFolder(logger, unknown);
         }
@@ -179,7 +180,7 @@ public sealed partial class ModelRegistry : IAsyncDisposable
         try
         {
             using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, ending.Token);
-            var parts = await Task.Run(() => builder.Build(Path.Combine(options.Directory, id), ProblemSink.Stopping, either.Token), either.Token).ConfigureAwait(false);
+            var parts = await Task.Run(() => builder.Build(ModelFolders.PathOf(options.Directory, id), ProblemSink.Stopping, either.Token), either.Token).ConfigureAwait(false);
             parts.Notes.ForEach(note => LogNote(logger, id, note));
             var (status, loaded) = Serve(parts, model.Status.Generation + 1);
             status = status with { LoadTime = time.GetElapsedTime(started) };
@@ -249,40 +250,9 @@ public sealed partial class ModelRegistry : IAsyncDisposable
             return [];
         }
 
-        var ids = new List<string>();
-        foreach (var folder in Directory.EnumerateDirectories(options.Directory).Order(StringComparer.Ordinal))
-        {
-            var name = Path.GetFileName(folder);
-            if (name.StartsWith('.'))
-            {
-                continue;
-            }
-
-            if (IsModelFolder(folder))
-            {
-                ids.Add(name);
-            }
-            else
-            {
-                LogSkipped(logger, name);
-            }
-        }
-
-        return ids;
+        return [.. ModelFolders.List(options.Directory, (name, why) => LogSkipped(logger, name, why)).Keys];
     }
 
-    // A folder that cannot be looked into is tried, so that it fails with a reason of its own and the others are served.
-    private static bool IsModelFolder(string folder)
-    {
-        try
-        {
-            return Manifest.ModelManifest.IsModelFolder(folder);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return true;
-        }
-    }
 
     private InferenceException Unknown(string id)
     {

@@ -1,4 +1,5 @@
 using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks;
 
@@ -43,10 +44,20 @@ public abstract record PredictionRequest
 {
     /// <summary>The inputs, at least one.</summary>
     public IReadOnlyList<TextInput> Inputs { get; init; } = [];
+
+    /// <summary>Cut inputs that are too long, of a pair the longer text first; else they are errors.</summary>
+    public bool Truncate { get; init; }
+
+    /// <summary>The side at which tokens are cut off; null: as the tokenizer's files say.</summary>
+    public Side? TruncationDirection { get; init; }
 }
 
 /// <summary>The prediction for one input; the derived records have its members.</summary>
-public abstract record PredictionResult;
+public abstract record PredictionResult
+{
+    /// <summary>True when something of the input was cut off; else null.</summary>
+    public bool? Truncated { get; init; }
+}
 
 /// <summary>A label and its score.</summary>
 /// <param name="Label">Name of the label, from the config or the request.</param>

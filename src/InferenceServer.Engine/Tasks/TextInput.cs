@@ -15,6 +15,9 @@ public sealed record TextInput
     /// <summary>The second texts of a request.</summary>
     internal static readonly Argument Pairs = Argument.Of("Pairs");
 
+    private static readonly Argument Truncate = Argument.Of("Truncate");
+    private static readonly Argument TruncationDirection = Argument.Of("TruncationDirection");
+
     private TextInput()
     {
     }
@@ -81,28 +84,66 @@ public sealed record TextInput
         return prepared;
     }
 
-    /// <summary>Checks and tokenises all inputs of a prediction before the first of them runs.</summary>
-    /// <param name="model">The model whose tokenizer and limits hold.</param>
-    /// <param name="inputs">The inputs; at least one.</param>
-    /// <param name="context">The request.</param>
-    /// <param name="pairs">Whether the task takes pairs.</param>
-    /// <param name="ids">Whether the task takes ready ids.</param>
-    /// <exception cref="InferenceException">There is no input, or one cannot be served.</exception>
-    internal static PreparedInput[] PrepareAll(Model model, IReadOnlyList<TextInput> inputs, RequestContext context, bool pairs, bool ids = true)
+    /// <summary>What helps against an input that is too long, beside shortening it, where a request can have it cut.</summary>
+    internal static ErrorText TruncateRemedy { get; } = $"set {Truncate} to true";
+
+    /// <summary>How inputs that are too long are cut at the model's limit, of a pair the longer text first; null: they are errors.</summary>
+    /// <param name="model">The model whose limit holds.</param>
+    /// <param name="truncate">Whether the request wants it.</param>
+    /// <param name="direction">The side at which tokens are cut off; null: as the tokenizer's files say.</param>
+    /// <exception cref="InferenceException">There is a direction, and nothing is cut.</exception>
+    internal static Truncation? TruncationOf(Model model, bool truncate, Side? direction)
     {
-        RequireAll(inputs, pairs, ids);
-        return PrepareEach(inputs, context, input => input.Prepare(model, context));
+        if (!truncate && direction is not null)
+        {
+            throw InferenceException.Unprocessable(TruncationDirection, $"{TruncationDirection} is for truncation: set {Truncate} to true or leave {TruncationDirection} out.");
+        }
+
+        return truncate ? new Truncation(model.MaxTokens, Direction: direction ?? model.Tokenizer.TruncationSide) { KeepsRest = false } : null;
     }
 
-    /// <summary>Prepares every input before the first of them runs; what is wrong with several of them is told together.</summary>
+    /// <summary>Checks and tokenises all inputs of a prediction before the first of them runs.</summary>
+    /// <param name="model">The model whose tokenizer and limits hold.</param>
+    /// <param name="request">The inputs, at least one, and how those that are too long are cut.</param>
+    /// <param name="context">The request.</param>
+    /// <param name="pairs">Whether the task takes pairs.</param>
+    /// <exception cref="InferenceException">There is no input, or one cannot be served.</exception>
+    internal static PreparedInput[] PrepareAll(Model model, PredictionRequest request, RequestContext context, bool pairs)
+    {
+        var truncation = TruncationOf(model, request.Truncate, request.TruncationDirection);
+        RequireAll(request.Inputs, pairs, ids: true);
+        return PrepareEach(request.Inputs, context, input => input.Prepare(model, context, truncation, TruncateRemedy));
+    }
+
+    /// <summary>Prepares every input before the first of them runs; what is wrong with several of them, empty ones included, is told together.</summary>
+    /// <param name="inputs">The inputs.</param>
+    /// <param name="context">The request.</param>
+    /// <param name="prepare">Prepares one that is not empty.</param>
+    /// <param name="fullPairs">Whether a second text must not be empty either.</param>
     /// <exception cref="InferenceException">An input cannot be served; <see cref="InferenceException.Errors"/> lists all where several are.</exception>
-    internal static T[] PrepareEach<T>(IReadOnlyList<TextInput> inputs, RequestContext context, Func<TextInput, T> prepare)
+    internal static T[] PrepareEach<T>(IReadOnlyList<TextInput> inputs, RequestContext context, Func<TextInput, T> prepare, bool fullPairs = false)
     {
         var prepared = new T[inputs.Count];
         var errors = new List<ArgumentError>();
         for (var i = 0; i < prepared.Length && errors.Count < InferenceException.MaxErrors; i++)
         {
             context.Cancellation.ThrowIfCancellationRequested();
+            var before = errors.Count;
+            if (inputs[i].Empty() is { } empty)
+            {
+                errors.Add(new ArgumentError(inputs[i].Argument, empty));
+            }
+
+            if (fullPairs && string.IsNullOrEmpty(inputs[i].Pair))
+            {
+                errors.Add(new ArgumentError(inputs[i].PairArgument, EmptyText(inputs[i].PairArgument)));
+            }
+
+            if (errors.Count > before)
+            {
+                continue;
+            }
+
             try
             {
                 prepared[i] = prepare(inputs[i]);
@@ -119,7 +160,7 @@ public sealed record TextInput
         return errors.Count == 0 ? prepared : throw InferenceException.Unprocessable(errors);
     }
 
-    /// <summary>Checks what does not need the tokenizer.</summary>
+    /// <summary>Checks the form of the inputs: that there are some, and of a kind that the task reads. Empty ones are told by <see cref="PrepareEach"/>, with all else that is wrong.</summary>
     /// <exception cref="InferenceException">There is no input, or the task takes none of that form.</exception>
     internal static void RequireAll(IReadOnlyList<TextInput> inputs, bool pairs, bool ids)
     {
@@ -131,6 +172,11 @@ public sealed record TextInput
         var errors = new List<ArgumentError>();
         foreach (var input in inputs)
         {
+            if (errors.Count == InferenceException.MaxErrors)
+            {
+                break;
+            }
+
             if (!pairs && input.Pair is not null)
             {
                 throw InferenceException.Unprocessable(Pairs, $"{Pairs} cannot be used with this task, which reads single texts. Leave {Pairs} out.");
@@ -138,12 +184,7 @@ public sealed record TextInput
 
             if (!ids && input.Ids is not null)
             {
-                throw InferenceException.Unprocessable(input.Argument, $"{input.Argument} is a list of token ids; this task needs the text. Send a string.");
-            }
-
-            if (input.Empty() is { } empty && errors.Count < InferenceException.MaxErrors)
-            {
-                errors.Add(new ArgumentError(input.Argument, empty));
+                errors.Add(new ArgumentError(input.Argument, $"{input.Argument} is a list of token ids; this task needs the text. Send a string."));
             }
         }
 
@@ -153,13 +194,15 @@ public sealed record TextInput
         }
     }
 
+    private static ErrorText EmptyText(Argument argument) => $"{argument} is empty: a text of at least 1 character is needed. Leave it out or send a text.";
+
     private static Truncation Within(Truncation truncation, Model model) =>
         truncation.MaxLength > model.MaxTokens ? truncation with { MaxLength = model.MaxTokens } : truncation;
 
     /// <summary>What is said of an input that is empty; null when it is not.</summary>
     private ErrorText? Empty() =>
         Ids is { Length: 0 } ? (ErrorText)$"{Argument} is an empty list of token ids: at least 1 is needed."
-        : Ids is null && string.IsNullOrEmpty(Text) ? (ErrorText)$"{Argument} is empty: a text of at least 1 character is needed. Leave it out or send a text."
+        : Ids is null && string.IsNullOrEmpty(Text) ? EmptyText(Argument)
         : null;
 
     private PreparedInput PrepareText(Model model, string text, RequestContext context, Truncation? truncation)
@@ -236,4 +279,7 @@ public sealed record PreparedInput(TextInput Source, TokenEncoding Encoding, Gra
 {
     /// <summary>Number of tokens.</summary>
     public int Length => Graph.InputIds.Length;
+
+    /// <summary>True when something was cut off, else null: as results tell it.</summary>
+    internal bool? WasCut => Truncated ? true : null;
 }

@@ -49,6 +49,17 @@ internal sealed record Shutdown
     public double TimeoutSeconds { get; init; } = 30;
 }
 
+/// <summary>Section <c>Compression</c>: answers in br or gzip for clients that take them (<c>accept-encoding</c>). Bodies of requests are decompressed always.</summary>
+internal sealed record Compression
+{
+    /// <summary>Whether answers are compressed. Turn it off where a proxy in front does it, or where processor time is dearer than the network.</summary>
+    public bool Answers { get; init; } = true;
+
+    /// <summary>Smallest answer in bytes that is compressed: below it the work costs more than the network gains.</summary>
+    [Range(0, 1_073_741_824)]
+    public int MinAnswerBytes { get; init; } = 2_048;
+}
+
 /// <summary>Section <c>Logging</c>: what is logged and how it looks. <c>Logging:LogLevel:{category}</c> sets levels as everywhere in ASP.NET Core.</summary>
 internal sealed record LogSettings
 {

@@ -1,6 +1,7 @@
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Serving;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Manifest;
 
 namespace InferenceServer.Configuration;
 
@@ -16,49 +17,61 @@ internal sealed record Settings
     /// <summary>How the server ends.</summary>
     public required Shutdown Shutdown { get; init; }
 
+    /// <summary>Which answers are compressed.</summary>
+    public required Compression Compression { get; init; }
+
     /// <summary>Logging.</summary>
     public required LogSettings Logging { get; init; }
 
     /// <summary>What is loaded and how it runs.</summary>
     public required LoadingOptions Loading { get; init; }
 
+    /// <summary>What a person should know of the settings that does not keep the server from starting.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+
     /// <summary>Reads every section; <paramref name="errors"/> lists everything that is wrong, each with its remedy.</summary>
     public static Settings Read(IConfiguration configuration, out IReadOnlyList<string> errors)
     {
         var reader = new SettingsReader(configuration);
-        var files = new Dictionary<string, string>(StringComparer.Ordinal);
-        foreach (var folder in configuration.GetSection("Models").GetChildren())
-        {
-            foreach (var setting in folder.GetChildren())
-            {
-                if (!setting.Key.Equals("File", StringComparison.OrdinalIgnoreCase))
-                {
-                    reader.Errors.Add($"{setting.Path} is not a setting. {NearestName.Suggest(setting.Key, ["File"], "settings of a model")}");
-                }
-                else if (!string.IsNullOrWhiteSpace(setting.Value))
-                {
-                    files[folder.Key] = setting.Value;
-                }
-            }
-        }
-
+        var directory = ModelsDirectory(configuration["Models"], reader.Errors);
+        var models = new ModelSettingsReader(configuration, reader, ModelIds(directory));
         var settings = new Settings
         {
             Limits = reader.Read<Limits>("Limits"),
             Shutdown = reader.Read<Shutdown>("Shutdown"),
+            Compression = reader.Read<Compression>("Compression"),
             Logging = reader.Read<LogSettings>("Logging", ignore: "LogLevel"),
             Loading = new LoadingOptions
             {
-                Directory = ModelsDirectory(configuration["Models"], reader.Errors),
-                Files = files,
+                Directory = directory,
+                Models = models.Read(),
                 Execution = reader.Read<ExecutionOptions>("Execution"),
                 Queue = reader.Read<QueueOptions>("Queue"),
             },
         };
         LogLevels.Check(configuration, reader.Errors);
         errors = reader.Errors;
-        return settings;
+        return settings with { Warnings = models.Warnings };
     }
+
+    /// <summary>What holds for one folder, wherever it lies: the settings of its model and of the execution, as a server of the models beside it reads them.</summary>
+    public static LoadingOptions ReadFor(string folder, IConfiguration configuration, out IReadOnlyList<string> errors)
+    {
+        var reader = new SettingsReader(configuration);
+        var (id, directory) = (ModelFolders.IdOf(folder), ModelFolders.DirectoryOf(folder));
+        var models = new ModelSettingsReader(configuration, reader, [.. ModelIds(directory).Union([id])]);
+        var options = new LoadingOptions
+        {
+            Directory = directory,
+            Models = models.Read(),
+            Execution = reader.Read<ExecutionOptions>("Execution"),
+            Queue = reader.Read<QueueOptions>("Queue"),
+        };
+        errors = models.Ambiguous.Contains(id) ? [.. reader.Errors, .. models.Warnings] : reader.Errors;
+        return options;
+    }
+
+    private static IReadOnlyCollection<string> ModelIds(string directory) => Directory.Exists(directory) && CanBeListed(directory) ? [.. ModelFolders.List(directory).Keys] : [];
 
     /// <summary>The folder of models: the setting, else <c>models</c> beside the program, else the nearest <c>models</c> upwards of it or of the current folder (a checkout).</summary>
     private static string ModelsDirectory(string? setting, List<string> errors)

@@ -35,16 +35,10 @@ internal sealed class SettingsReader(IConfiguration configuration)
         return result;
     }
 
-    private void Set(object target, PropertyInfo property, IConfigurationSection setting)
+    /// <summary>The value of a setting; null, and an error, when it cannot be read or is out of its range.</summary>
+    public object? Value(IConfigurationSection setting, Type type, RangeAttribute? range = null)
     {
-        var type = Nullable.GetUnderlyingType(property.PropertyType) ?? property.PropertyType;
-        var range = property.GetCustomAttribute<RangeAttribute>();
         var text = setting.Value;
-        if (string.IsNullOrWhiteSpace(text) && type != typeof(string))
-        {
-            return; // an empty environment variable is one that is not set
-        }
-
         var value = Parse(type, text);
         var inRange = value is not IConvertible || range is null || type.IsEnum
             || (Convert.ToDouble(value, CultureInfo.InvariantCulture) is var number
@@ -53,10 +47,19 @@ internal sealed class SettingsReader(IConfiguration configuration)
         if (value is null || !inRange)
         {
             Errors.Add($"{setting.Path} is '{text}', expected {Expected(type, range)}. Set it in appsettings.json, as --{setting.Path} or as environment variable {setting.Path.Replace(":", "__", StringComparison.Ordinal)}, or leave it out for its default.");
-            return;
+            return null;
         }
 
-        property.SetValue(target, value);
+        return value;
+    }
+
+    private void Set(object target, PropertyInfo property, IConfigurationSection setting)
+    {
+        var type = Nullable.GetUnderlyingType(property.PropertyType) ?? property.PropertyType;
+        if ((type == typeof(string) || !string.IsNullOrWhiteSpace(setting.Value)) && Value(setting, type, property.GetCustomAttribute<RangeAttribute>()) is { } value)
+        {
+            property.SetValue(target, value); // an empty environment variable is one that is not set
+        }
     }
 
     private static object? Parse(Type type, string? text) => type switch

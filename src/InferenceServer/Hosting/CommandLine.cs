@@ -11,8 +11,8 @@ internal static class CommandLine
     public static string Version { get; } =
         typeof(CommandLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0.0.0";
 
-    /// <summary>Parses and runs; <paramref name="serve"/> receives what ASP.NET Core's configuration reads, <paramref name="inspect"/> the folder. Gives the exit code.</summary>
-    public static Task<int> RunAsync(string[] args, Func<string[], Task<int>> serve, Func<string, int> inspect)
+    /// <summary>Parses and runs; <paramref name="serve"/> receives what ASP.NET Core's configuration reads, <paramref name="inspect"/> the folder and the same. Gives the exit code.</summary>
+    public static Task<int> RunAsync(string[] args, Func<string[], Task<int>> serve, Func<string, string[], int> inspect)
     {
         // The help names these two; the values travel with all other settings through ASP.NET Core's configuration.
         var urls = new Option<string>("--urls") { Description = "Addresses to listen on, separated by ';'. Default: http://localhost:8080" };
@@ -22,8 +22,9 @@ internal static class CommandLine
         var serveCommand = new Command("serve", "Serve every model folder (the default). Any setting may follow: --Limits:MaxInputs 100") { urls, models };
         serveCommand.TreatUnmatchedTokensAsErrors = false;
         serveCommand.SetAction(_ => serve(Settings(args)));
-        var inspectCommand = new Command("inspect", "Print what the server understands of a model folder, and every problem found") { folder };
-        inspectCommand.SetAction(parsed => inspect(parsed.GetRequiredValue(folder)));
+        var inspectCommand = new Command("inspect", "Print what the server understands of a model folder, and every problem found. Any setting may follow: --Models:my-model:Pooling cls") { folder };
+        inspectCommand.TreatUnmatchedTokensAsErrors = false;
+        inspectCommand.SetAction(parsed => inspect(parsed.GetRequiredValue(folder), [.. parsed.UnmatchedTokens]));
         var versionCommand = new Command("version", "Print the version");
         versionCommand.SetAction(_ => Console.Out.WriteLine($"InferenceServer {Version}"));
 

@@ -1,3 +1,6 @@
+using InferenceServer.Configuration;
+using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Serving;
 using InferenceServer.Http.Native;
 
@@ -6,10 +9,27 @@ namespace InferenceServer.Hosting;
 /// <summary>The verb <c>inspect</c>.</summary>
 internal static class Inspection
 {
-    /// <summary>Prints what the server understands of a model folder; 1 when it has a problem.</summary>
-    public static int Print(string folder)
+    /// <summary>Prints what the server understands of a model folder with the settings that it would be started with; 1 when it has a problem.</summary>
+    public static int Print(string folder, string[] settings)
     {
-        var report = FolderInspection.Inspect(folder, nameOf: TaskNames.Of);
+        var root = Path.TrimEndingDirectorySeparator(ModelFolders.Resolve(Path.GetFullPath(folder)));
+        var options = Settings.ReadFor(root, ServerHost.CreateBuilder(settings).Configuration, out var errors);
+        if (ServerHost.Refuse(errors))
+        {
+            return 1;
+        }
+
+        FolderReport report;
+        try
+        {
+            report = FolderInspection.Inspect(root, options, TaskNames.Of);
+        }
+        catch (ExecutionProviderException e)
+        {
+            Console.Error.WriteLine(e.Message);
+            return 1;
+        }
+
         if (report.Sections.Count == 0 && report.Problems.Count == 1)
         {
             Console.Error.WriteLine(report.Problems[0]);

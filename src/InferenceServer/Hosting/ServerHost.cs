@@ -4,6 +4,7 @@ using InferenceServer.Engine.Execution;
 using InferenceServer.Http.Middleware;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.ResponseCompression;
 using Microsoft.Extensions.Configuration.Json;
 using Microsoft.Extensions.FileProviders;
 using Serilog;
@@ -47,9 +48,15 @@ internal static partial class ServerHost
     public static Settings? ReadSettings(this WebApplicationBuilder builder)
     {
         var settings = Settings.Read(builder.Configuration, out var errors);
+        return Refuse(errors) ? null : settings;
+    }
+
+    /// <summary>Prints what is wrong with the settings; false when nothing is.</summary>
+    public static bool Refuse(IReadOnlyList<string> errors)
+    {
         if (errors.Count == 0)
         {
-            return settings;
+            return false;
         }
 
         Console.Error.WriteLine(errors.Count == 1 ? "A setting is wrong:" : $"{errors.Count} settings are wrong:");
@@ -58,7 +65,7 @@ internal static partial class ServerHost
             Console.Error.WriteLine("  " + error);
         }
 
-        return null;
+        return true;
     }
 
     /// <summary>Bounds on connections, bodies and time.</summary>
@@ -78,10 +85,30 @@ internal static partial class ServerHost
         builder.Services.AddHostedService<Draining>();
     }
 
+    /// <summary>Bodies that come compressed, and answers for clients that take them so.</summary>
+    public static void AddCompression(this WebApplicationBuilder builder, Compression compression)
+    {
+        builder.Services.AddRequestDecompression();
+        builder.Services.AddSingleton(compression);
+        builder.Services.AddSingleton<IResponseCompressionProvider, AnswerCompression>();
+
+        // Over HTTPS too: no answer holds a secret beside what its own client sent, so its length tells nobody anything.
+        builder.Services.AddResponseCompression(options => options.EnableForHttps = true);
+    }
+
     /// <summary>The models.</summary>
     public static void AddModels(this WebApplicationBuilder builder, LoadingOptions options)
     {
         builder.Services.AddSingleton(services => new ModelRegistry(options, services.GetRequiredService<ILoggerFactory>(), TimeProvider.System));
+    }
+
+    /// <summary>Answers are compressed, unless it is turned off.</summary>
+    public static void UseCompression(this WebApplication app, Compression compression)
+    {
+        if (compression.Answers)
+        {
+            app.UseResponseCompression();
+        }
     }
 
     /// <summary>The start page.</summary>
@@ -104,6 +131,11 @@ internal static partial class ServerHost
         catch (ExecutionProviderException e)
         {
             return Refused(e.Message);
+        }
+
+        foreach (var warning in settings.Warnings)
+        {
+            SettingWarning(log, warning);
         }
 
         var lifetime = app.Services.GetRequiredService<IHostApplicationLifetime>();
@@ -141,6 +173,9 @@ internal static partial class ServerHost
 
     [LoggerMessage(123, LogLevel.Critical, "A defect ended the loading of the models")]
     private static partial void LoadingFailed(Microsoft.Extensions.Logging.ILogger log, Exception exception);
+
+    [LoggerMessage(124, LogLevel.Warning, "{Warning}")]
+    private static partial void SettingWarning(Microsoft.Extensions.Logging.ILogger log, string warning);
 
     private static int Refused(string reason)
     {

@@ -1,4 +1,5 @@
 using InferenceServer.Engine.Serving;
+using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tests.Manifest;
 using Xunit;
 
@@ -43,13 +44,13 @@ public sealed class FolderInspectionTests
     [InlineData("bert-ner", null, "labels: 7")]
     public void What_is_understood_is_shown(string name, string? file, string line)
     {
-        var files = new Dictionary<string, string>();
+        var models = new Dictionary<string, ModelSettings>();
         if (file is not null)
         {
-            files[name] = file;
+            models[name] = new ModelSettings { File = file };
         }
 
-        var report = FolderInspection.Inspect(Path.Combine(TestData.Zoo, name), new LoadingOptions { Directory = TestData.Zoo, Files = files });
+        var report = FolderInspection.Inspect(Path.Combine(TestData.Zoo, name), new LoadingOptions { Directory = TestData.Zoo, Models = models });
 
         Assert.Empty(report.Problems);
         Assert.Contains(report.Sections.SelectMany(s => s.Lines), l => l.Contains(line, StringComparison.Ordinal));

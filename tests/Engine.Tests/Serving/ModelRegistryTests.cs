@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Serving;
+using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Tests.Scheduling;
 using Microsoft.Extensions.Logging;
@@ -113,12 +114,12 @@ public sealed class ModelRegistryTests : IDisposable
     {
         Copy("chosen", f => File.Copy(Graph(f), Path.Combine(f, "other.onnx")));
         Copy("outside");
-        var files = new Dictionary<string, string> { ["chosen"] = "other.onnx", ["outside"] = "../chosen/onnx/model.onnx", ["nowhere"] = "model.onnx" };
-        await using var loader = Loader(new LoadingOptions { Directory = directory, Files = files, Execution = Cpu });
+        var models = new Dictionary<string, ModelSettings> { ["chosen"] = new() { File = "other.onnx" }, ["outside"] = new() { File = "../chosen/onnx/model.onnx" }, ["nowhere"] = new() { File = "model.onnx" } };
+        await using var loader = Loader(new LoadingOptions { Directory = directory, Models = models, Execution = Cpu });
         await loader.LoadAllAsync(TestContext.Current.CancellationToken);
         Assert.EndsWith("other.onnx", loader.Get("chosen").Status.Model!.Manifest.Files.Main, StringComparison.Ordinal);
         Assert.Equal(ModelState.Failed, loader.Get("outside").Status.State);
-        Assert.Contains(lines.Of(LogLevel.Warning), l => l.Contains("Models:nowhere:File", StringComparison.Ordinal));
+        Assert.Contains(lines.Of(LogLevel.Warning), l => l.Contains("Models:nowhere", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -42,7 +42,7 @@ public sealed class ZooModels : IAsyncLifetime
     /// <summary>Loads one folder with another file than its default.</summary>
     public static async Task<ModelRegistry> LoadVariant(string folder, string file)
     {
-        var loader = new ModelRegistry(Options(TemporaryFolder.LinkTo(Path.Combine(TestData.Zoo, folder))) with { Files = new Dictionary<string, string> { [folder] = file } });
+        var loader = new ModelRegistry(Options(TemporaryFolder.LinkTo(Path.Combine(TestData.Zoo, folder))) with { Models = new Dictionary<string, ModelSettings> { [folder] = new() { File = file } } });
         await loader.LoadAllAsync();
         return loader;
     }

@@ -114,6 +114,11 @@ internal static class AttentionFormats
             metadata["statistics"] = JsonSerializer.Serialize(statistics, Snake);
         }
 
+        if (result.Truncated == true)
+        {
+            metadata["truncated"] = "true";
+        }
+
         return metadata;
     }
 }

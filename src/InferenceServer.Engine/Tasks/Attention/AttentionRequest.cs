@@ -1,4 +1,5 @@
 using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks.Attention;
 
@@ -148,6 +149,12 @@ public sealed record AttentionRequest
 
     /// <summary>What led to the probabilities: <c>q</c>, <c>k</c>, <c>v</c>, <c>scores</c>, <c>context</c>.</summary>
     public IReadOnlyList<string>? Components { get; init; }
+
+    /// <summary>Cut a sequence that is too long, of a pair the longer text first; else it is an error.</summary>
+    public bool Truncate { get; init; }
+
+    /// <summary>The side at which tokens are cut off; null: as the tokenizer's files say.</summary>
+    public Side? TruncationDirection { get; init; }
 
     /// <summary>The form of the matrices.</summary>
     public AttentionFormat Format { get; init; }

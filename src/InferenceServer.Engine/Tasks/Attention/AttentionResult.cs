@@ -44,6 +44,9 @@ public sealed record AttentionResult
     /// <summary>Where the numbers come from.</summary>
     public required AttentionProvenance Provenance { get; init; }
 
+    /// <summary>True when something of the sequence was cut off; else null.</summary>
+    public bool? Truncated { get; init; }
+
     /// <summary>Tokens of the sequence that went through the model.</summary>
     public required int TokenCount { get; init; }
 }

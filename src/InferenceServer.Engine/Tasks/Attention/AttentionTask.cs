@@ -27,7 +27,7 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
     public async Task<AttentionResult> RunAsync(Model model, AttentionRequest request, RequestContext context)
     {
         var selection = AttentionSelection.Of(model, request);
-        var input = InputOf(request).Prepare(model, context);
+        var input = InputOf(request).Prepare(model, context, TextInput.TruncationOf(model, request.Truncate, request.TruncationDirection), TextInput.TruncateRemedy);
         var sequence = AttentionSequence.Of(model.Tokenizer, input, request.Merge);
         var (queries, keys) = selection.Units(request, sequence);
         selection.CheckSize(request, sequence, queries, keys);
@@ -56,6 +56,7 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
                 [.. selection.Taps.Select(tap => tap.Tensor)],
                 Path.GetRelativePath(model.Manifest.Folder, model.Graph.File).Replace('\\', '/'),
                 await model.Sha256.Value),
+            Truncated = input.WasCut,
             TokenCount = input.Length,
         };
         return result with { Payload = AttentionFormats.Encode(result) };

@@ -23,22 +23,29 @@ public sealed class DetokenizeTask : ITask<DetokenizeRequest, DetokenizeResult>
         // Some models have more rows in their embedding matrix than their tokenizer has tokens; such ids decode to nothing.
         var vocabulary = Math.Max(model.Tokenizer.VocabularySize, model.Manifest.Config.VocabularySize ?? 0);
         var texts = new string[request.Ids.Count];
-        for (var i = 0; i < texts.Length; i++)
+        var errors = new List<ArgumentError>();
+        for (var i = 0; i < texts.Length && errors.Count < InferenceException.MaxErrors; i++)
         {
             context.Cancellation.ThrowIfCancellationRequested();
             var ids = request.Ids[i];
-            for (var j = 0; j < ids.Length; j++)
+            var before = errors.Count;
+            for (var j = 0; j < ids.Length && errors.Count < InferenceException.MaxErrors; j++)
             {
                 if (ids[j] < 0 || (ids[j] >= vocabulary && model.Tokenizer.IdToToken(ids[j]) is null))
                 {
-                    throw InferenceException.Unprocessable(Ids[i][j], $"{Ids[i][j]} is {ids[j]}; token ids of this model go from 0 to {vocabulary - 1}.");
+                    errors.Add(new ArgumentError(Ids[i][j], $"{Ids[i][j]} is {ids[j]}; token ids of this model go from 0 to {vocabulary - 1}."));
                 }
+            }
+
+            if (errors.Count > before)
+            {
+                continue;
             }
 
             context.AddTokens(ids.Length);
             texts[i] = model.Tokenizer.Decode(ids, request.SkipSpecialTokens);
         }
 
-        return Task.FromResult(new DetokenizeResult(texts));
+        return errors.Count == 0 ? Task.FromResult(new DetokenizeResult(texts)) : throw InferenceException.Unprocessable(errors);
     }
 }

@@ -22,7 +22,7 @@ public sealed class FillMaskTask : PredictionTask<FillMaskRequest, FillMaskResul
     {
         Parameter.AtLeast(TopK, request.TopK, 1);
         var targets = request.Targets is { } words ? TargetIds(model, words) : null;
-        var inputs = TextInput.PrepareAll(model, request.Inputs, context, pairs: true);
+        var inputs = TextInput.PrepareAll(model, request, context, pairs: true);
         var masks = Array.ConvertAll(inputs, input => MaskPositions(model, input));
         Parameter.Listed(TopK, request.TopK, masks.Sum(m => (long)m.Length), targets?.Length ?? model.Tokenizer.VocabularySize);
 
@@ -83,7 +83,7 @@ public sealed class FillMaskTask : PredictionTask<FillMaskRequest, FillMaskResul
                 model.Tokenizer.IdToToken(best.Id) ?? "",
                 model.Tokenizer.Decode([best.Id], skipSpecialTokens: false),
                 best.Score))]);
-        })]);
+        })]) { Truncated = input.WasCut };
     }
 
     private static int[] MaskPositions(Model model, PreparedInput input)
@@ -95,7 +95,7 @@ public sealed class FillMaskTask : PredictionTask<FillMaskRequest, FillMaskResul
             ? positions
             : throw InferenceException.Unprocessable(
                 input.Source.Argument,
-                $"{input.Source.Argument} has no {mask.Text}: at least 1 mask is needed. Write {mask.Text} where a word is missing{(input.Source.Ids is null ? "" : $" (id {mask.Id})")}.");
+                $"{input.Source.Argument} has no {mask.Text}{(input.Truncated ? (ErrorText)$" in what is left of it after truncation" : $"")}: at least 1 mask is needed. Write {mask.Text} where a word is missing{(input.Source.Ids is null ? "" : $" (id {mask.Id})")}.");
     }
 
     /// <summary>A target is a token of the vocabulary as it stands, or a word that the tokenizer turns into exactly one.</summary>

@@ -16,18 +16,18 @@ public sealed class NextTokenTask : PredictionTask<NextTokenRequest, NextTokenRe
     public override async Task<IReadOnlyList<NextTokenResult>> RunAsync(Model model, NextTokenRequest request, RequestContext context)
     {
         Parameter.AtLeast(TopK, request.TopK, 1);
-        var inputs = TextInput.PrepareAll(model, request.Inputs, context, pairs: false);
+        var inputs = TextInput.PrepareAll(model, request, context, pairs: false);
         Parameter.Listed(TopK, request.TopK, inputs.Length, model.Tokenizer.VocabularySize);
 
         var output = model.Capabilities.Head!.Output;
         var rows = await model.Executor.RunAsync(
             Array.ConvertAll(inputs, input => input.Graph), [output], (_, row) => Read(row[output], row.Length, request.TopK), context).ConfigureAwait(false);
-        return Array.ConvertAll(rows, row => new NextTokenResult([.. row.Select(best => new NextTokenCandidate(
+        return [.. rows.Select((row, i) => new NextTokenResult([.. row.Select(best => new NextTokenCandidate(
             best.Id,
             model.Tokenizer.IdToToken(best.Id) ?? "",
             model.Tokenizer.Decode([best.Id], skipSpecialTokens: false),
             Math.Exp(best.Logprob),
-            best.Logprob))]));
+            best.Logprob))]) { Truncated = inputs[i].WasCut })];
     }
 
     private static (int Id, double Logprob)[] Read(OutputRow logits, int length, int count)

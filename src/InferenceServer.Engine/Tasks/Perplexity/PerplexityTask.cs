@@ -14,7 +14,7 @@ public sealed class PerplexityTask : PredictionTask<PerplexityRequest, Perplexit
     /// <inheritdoc/>
     public override async Task<IReadOnlyList<PerplexityResult>> RunAsync(Model model, PerplexityRequest request, RequestContext context)
     {
-        var inputs = TextInput.PrepareAll(model, request.Inputs, context, pairs: false);
+        var inputs = TextInput.PrepareAll(model, request, context, pairs: false);
         foreach (var input in inputs)
         {
             if (input.Length < 2)
@@ -55,6 +55,6 @@ public sealed class PerplexityTask : PredictionTask<PerplexityRequest, Perplexit
         {
             var (start, end) = offsets.ToCodePoints(input.Encoding.Offsets[i]);
             return new ScoredToken(id, model.Tokenizer.IdToToken(id) ?? "", model.Tokenizer.Decode([id], skipSpecialTokens: false), start, end, i == 0 ? null : logprobs[i - 1]);
-        })]);
+        })]) { Truncated = input.WasCut };
     }
 }

@@ -33,8 +33,9 @@ public sealed class QuestionAnsweringTask : PredictionTask<QuestionAnsweringRequ
         Parameter.AtLeast(TopK, request.TopK, 1);
         Parameter.AtLeast(MaxAnswerTokens, request.MaxAnswerTokens, 1);
         Parameter.Listed(TopK, request.TopK, request.Inputs.Count, int.MaxValue);
+        _ = TextInput.TruncationOf(model, request.Truncate, request.TruncationDirection); // windows read a context of any length: there is nothing to cut
         TextInput.RequireAll(request.Inputs, pairs: true, ids: false);
-        var windows = TextInput.PrepareEach(request.Inputs, context, input => Windows(model, input, request, context));
+        var windows = TextInput.PrepareEach(request.Inputs, context, input => Windows(model, input, request, context), fullPairs: true);
         var head = model.Capabilities.Head!;
         var rows = await model.Executor.RunAsync(
             [.. windows.SelectMany(own => own.Select(window => new GraphInput(window.Ids, window.TypeIds)))],
@@ -122,11 +123,6 @@ public sealed class QuestionAnsweringTask : PredictionTask<QuestionAnsweringRequ
 
     private static List<TokenEncoding> Windows(Model model, TextInput input, QuestionAnsweringRequest parameters, RequestContext context)
     {
-        if (string.IsNullOrEmpty(input.Pair))
-        {
-            throw InferenceException.Unprocessable(input.PairArgument, $"{input.PairArgument} is empty: a context of at least 1 character is needed. Send the text that may hold the answer.");
-        }
-
         var length = parameters.MaxLength ?? Math.Min(model.MaxTokens, DefaultWindow);
         if (length < 1 || length > model.MaxTokens)
         {
@@ -155,7 +151,7 @@ public sealed class QuestionAnsweringTask : PredictionTask<QuestionAnsweringRequ
             stride = Math.Min(stride, room - 1);
         }
 
-        var (first, second) = QuestionFirst(model) ? (input.Text!, input.Pair) : (input.Pair, input.Text!);
+        var (first, second) = QuestionFirst(model) ? (input.Text!, input.Pair!) : (input.Pair!, input.Text!);
         TokenEncoding encoding;
         if (stride < room)
         {

@@ -1,3 +1,5 @@
+using InferenceServer.Engine.Tokenization;
+
 namespace InferenceServer.Engine.Tasks.Rerank;
 
 /// <summary>Which documents answer a query best?</summary>
@@ -14,4 +16,10 @@ public sealed record RerankRequest
 
     /// <summary>Whether the answer repeats the documents' texts.</summary>
     public bool ReturnDocuments { get; init; }
+
+    /// <summary>Cut what is too long, of a pair the longer text first; else it is an error.</summary>
+    public bool Truncate { get; init; }
+
+    /// <summary>The side at which tokens are cut off; null: as the tokenizer's files say.</summary>
+    public Side? TruncationDirection { get; init; }
 }

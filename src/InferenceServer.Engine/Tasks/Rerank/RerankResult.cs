@@ -7,4 +7,5 @@ public sealed record RerankResult(IReadOnlyList<RankedDocument> Results);
 /// <param name="Index">Its place in the request.</param>
 /// <param name="Score">Probability of relevance (cross-encoder) or similarity (bi-encoder).</param>
 /// <param name="Document">Its text, when asked for.</param>
-public sealed record RankedDocument(int Index, double Score, string? Document = null);
+/// <param name="Truncated">True when something of it, or of the query beside it, was cut off; else null.</param>
+public sealed record RankedDocument(int Index, double Score, string? Document = null, bool? Truncated = null);

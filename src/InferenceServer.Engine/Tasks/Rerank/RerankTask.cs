@@ -3,6 +3,7 @@ using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Tasks.Embeddings;
 using InferenceServer.Engine.Tasks.Similarity;
 using InferenceServer.Engine.Tasks.TextClassification;
+using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks.Rerank;
 
@@ -38,12 +39,12 @@ public sealed class RerankTask : ITask<RerankRequest, RerankResult>
             throw InferenceException.Unprocessable(Documents, $"{Documents} is empty: at least 1 document is needed.");
         }
 
-        TextInput.RequireAll(DocumentsOf(request), pairs: false, ids: false);
+        var truncation = TextInput.TruncationOf(model, request.Truncate, request.TruncationDirection);
         var scores = model.Capabilities.IsCrossEncoder
-            ? await CrossEncodeAsync(model, request, context).ConfigureAwait(false)
+            ? await CrossEncodeAsync(model, request, truncation, context).ConfigureAwait(false)
             : await CompareAsync(model, request, context).ConfigureAwait(false);
         return new RerankResult([.. scores
-            .Select((score, i) => new RankedDocument(i, score, request.ReturnDocuments ? request.Documents[i] : null))
+            .Select((scored, i) => new RankedDocument(i, scored.Score, request.ReturnDocuments ? request.Documents[i] : null, scored.WasCut ? true : null))
             .OrderByDescending(document => document.Score)
             .Take(request.TopN ?? int.MaxValue)]);
     }
@@ -51,35 +52,44 @@ public sealed class RerankTask : ITask<RerankRequest, RerankResult>
     private static TextInput[] DocumentsOf(RerankRequest request) =>
         [.. request.Documents.Select((document, i) => TextInput.Of(document) with { Argument = Documents[i] })];
 
-    private static async Task<double[]> CrossEncodeAsync(Model model, RerankRequest request, RequestContext context)
+    private static async Task<(double Score, bool WasCut)[]> CrossEncodeAsync(Model model, RerankRequest request, Truncation? truncation, RequestContext context)
     {
         TextInput[] inputs = [.. request.Documents.Select((document, i) => TextInput.Of(request.Query, document) with { Argument = Documents[i], PairArgument = Documents[i] })];
-        var pairs = TextInput.PrepareEach(inputs, context, input => input.Prepare(model, context, remedy: $"shorten {Query}, which counts with it"));
+        var pairs = TextInput.PrepareEach(inputs, context, input => input.Prepare(model, context, truncation, $"shorten {Query}, which counts with it, or {TextInput.TruncateRemedy}"), fullPairs: true);
         var rows = await TextClassificationTask.LogitsAsync(model, pairs, context).ConfigureAwait(false);
-        return Array.ConvertAll(rows, logits => Logits.Sigmoid(logits[0]));
+        return [.. rows.Select((logits, i) => (Logits.Sigmoid(logits[0]), pairs[i].Truncated))];
     }
 
-    private static async Task<double[]> CompareAsync(Model model, RerankRequest request, RequestContext context)
+    private static async Task<(double Score, bool WasCut)[]> CompareAsync(Model model, RerankRequest request, RequestContext context)
     {
         var query = EmbeddingsTask.RunAsync(
             model,
-            new EmbeddingsRequest { Inputs = [TextInput.Of(request.Query) with { Argument = Query }], PromptName = Prompt(model, "query") },
+            new EmbeddingsRequest
+            {
+                Inputs = [TextInput.Of(request.Query) with { Argument = Query }],
+                PromptName = Prompt(model, "query"),
+                Truncate = request.Truncate,
+                TruncationDirection = request.TruncationDirection,
+            },
             context,
-            remedy: null);
+            TextInput.TruncateRemedy);
         var documents = EmbeddingsTask.RunAsync(
             model,
             new EmbeddingsRequest
             {
                 Inputs = DocumentsOf(request),
                 PromptName = Prompt(model, "document", "passage", "corpus"),
+                Truncate = request.Truncate,
+                TruncationDirection = request.TruncationDirection,
             },
             context,
-            remedy: null);
+            TextInput.TruncateRemedy);
         await Task.WhenAll(query, documents).ConfigureAwait(false);
 
         var function = model.Manifest.Sentence?.Similarity ?? "cosine";
-        var asked = (await query.ConfigureAwait(false)).Items[0].Embedding!.ToFloats();
-        return [.. (await documents.ConfigureAwait(false)).Items.Select(item => (double)SimilarityTask.Score(function, asked, item.Embedding!.ToFloats()))];
+        var asked = (await query.ConfigureAwait(false)).Items[0];
+        var vector = asked.Embedding!.ToFloats();
+        return [.. (await documents.ConfigureAwait(false)).Items.Select(item => ((double)SimilarityTask.Score(function, vector, item.Embedding!.ToFloats()), asked.Truncated || item.Truncated))];
     }
 
     /// <summary>The first of these prompts that the model has (sentence-transformers, encode_query and encode_document).</summary>

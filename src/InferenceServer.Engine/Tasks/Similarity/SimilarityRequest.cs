@@ -1,3 +1,5 @@
+using InferenceServer.Engine.Tokenization;
+
 namespace InferenceServer.Engine.Tasks.Similarity;
 
 /// <summary>A source to compare with sentences.</summary>
@@ -11,4 +13,10 @@ public sealed record SimilarityRequest
 
     /// <summary>Say for every pair of tokens what it contributes to the score.</summary>
     public bool Explain { get; init; }
+
+    /// <summary>Cut texts that are too long; else they are errors.</summary>
+    public bool Truncate { get; init; }
+
+    /// <summary>The side at which tokens are cut off; null: as the tokenizer's files say.</summary>
+    public Side? TruncationDirection { get; init; }
 }

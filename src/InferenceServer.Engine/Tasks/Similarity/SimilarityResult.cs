@@ -4,7 +4,11 @@ namespace InferenceServer.Engine.Tasks.Similarity;
 /// <param name="Function"><c>cosine</c>, <c>dot</c>, <c>euclidean</c> or <c>manhattan</c>; the last two are negative distances, so that more is more alike.</param>
 /// <param name="Scores">One score a sentence, in their order.</param>
 /// <param name="Explanations">One explanation a sentence; null when none was asked for.</param>
-public sealed record SimilarityResult(string Function, IReadOnlyList<float> Scores, IReadOnlyList<SimilarityExplanation>? Explanations);
+public sealed record SimilarityResult(string Function, IReadOnlyList<float> Scores, IReadOnlyList<SimilarityExplanation>? Explanations)
+{
+    /// <summary>Indices of the sentences of which something was cut off (all when the source was cut), ascending; null when nothing was.</summary>
+    public IReadOnlyList<int>? Truncated { get; init; }
+}
 
 /// <summary>Why a sentence has its score.</summary>
 /// <param name="SourceTokens">The source's tokens, special tokens included.</param>

@@ -39,20 +39,23 @@ public sealed class SimilarityTask : ITask<SimilarityRequest, SimilarityResult>
             RequireExplainable(plan, function);
         }
 
-        var embeddings = new EmbeddingsRequest { Inputs = [] };
+        _ = TextInput.TruncationOf(model, request.Truncate, request.TruncationDirection);
+        var embeddings = new EmbeddingsRequest { Inputs = [], Truncate = request.Truncate, TruncationDirection = request.TruncationDirection };
         var prompt = EmbeddingInput.PromptOf(model, embeddings);
         var skip = plan.IncludePrompt ? 0 : EmbeddingInput.PromptTokens(model, prompt);
         TextInput[] texts = [TextInput.Of(request.Source) with { Argument = Source }, .. request.Sentences.Select((sentence, i) => TextInput.Of(sentence) with { Argument = Sentences[i] })];
         TextInput.RequireAll(texts, pairs: false, ids: false);
-        var inputs = TextInput.PrepareEach(texts, context, input => EmbeddingInput.Prepare(model, embeddings, input, prompt, skip, context, remedy: null));
+        var inputs = TextInput.PrepareEach(texts, context, input => EmbeddingInput.Prepare(model, embeddings, input, prompt, skip, context, TextInput.TruncateRemedy));
         if (request.Explain)
         {
             CheckSize(inputs);
         }
 
-        return request.Explain
+        var result = request.Explain
             ? await ExplainAsync(model, plan, function, inputs, context)
             : new SimilarityResult(function, await Scores(model, plan, function, inputs, context), null);
+        int[] cut = [.. Enumerable.Range(0, request.Sentences.Count).Where(i => inputs[0].Truncated || inputs[i + 1].Truncated)];
+        return result with { Truncated = cut.Length > 0 ? cut : null };
     }
 
     /// <summary>The score of two vectors, as sentence-transformers' <c>SimilarityFunction</c> has it: distances are negative.</summary>

@@ -18,9 +18,9 @@ public sealed class TextClassificationTask : PredictionTask<TextClassificationRe
     public override async Task<IReadOnlyList<TextClassificationResult>> RunAsync(Model model, TextClassificationRequest request, RequestContext context)
     {
         Parameter.AtLeast(TopK, request.TopK ?? 1, 1);
-        var inputs = TextInput.PrepareAll(model, request.Inputs, context, pairs: true);
+        var inputs = TextInput.PrepareAll(model, request, context, pairs: true);
         var rows = await LogitsAsync(model, inputs, context).ConfigureAwait(false);
-        return Array.ConvertAll(rows, logits => new TextClassificationResult(Labels(model, logits, request)));
+        return [.. rows.Select((logits, i) => new TextClassificationResult(Labels(model, logits, request)) { Truncated = inputs[i].WasCut })];
     }
 
     /// <summary>The logits <c>[labels]</c> of each sequence.</summary>

@@ -17,6 +17,7 @@ namespace InferenceServer.Engine.Tasks.TokenClassification;
 public sealed class TokenClassificationTask : PredictionTask<TokenClassificationRequest, TokenClassificationResult>
 {
     private static readonly Argument Stride = Argument.Of(nameof(TokenClassificationRequest.Stride));
+    private static readonly Argument Truncate = Argument.Of(nameof(TokenClassificationRequest.Truncate));
     private static readonly Argument AggregationOf = Argument.Of(nameof(TokenClassificationRequest.Aggregation));
 
     /// <inheritdoc/>
@@ -26,28 +27,30 @@ public sealed class TokenClassificationTask : PredictionTask<TokenClassification
     public override async Task<IReadOnlyList<TokenClassificationResult>> RunAsync(Model model, TokenClassificationRequest request, RequestContext context)
     {
         CheckStride(model, request);
+        var truncation = TextInput.TruncationOf(model, request.Truncate, request.TruncationDirection);
         TextInput.RequireAll(request.Inputs, pairs: false, ids: false);
-        var windows = TextInput.PrepareEach(request.Inputs, context, input => Windows(model, input, request.Stride, context));
+        var read = TextInput.PrepareEach(request.Inputs, context, input => Windows(model, input, request.Stride, truncation, context));
+        var windows = Array.ConvertAll(read, input => input.Windows);
         var output = model.Capabilities.Head!.Output;
         var scores = await model.Executor.RunAsync(
             [.. windows.SelectMany(own => own.Select(window => new GraphInput(window.Ids, window.TypeIds)))],
             [output],
             (_, row) =>
             {
-                var read = new double[row.Length][];
-                for (var i = 0; i < read.Length; i++)
+                var probabilities = new double[row.Length][];
+                for (var i = 0; i < probabilities.Length; i++)
                 {
-                    read[i] = Logits.Softmax(row[output].At(i));
+                    probabilities[i] = Logits.Softmax(row[output].At(i));
                 }
 
-                return read;
+                return probabilities;
             },
             context).ConfigureAwait(false);
         var results = new TokenClassificationResult[request.Inputs.Count];
         var next = 0;
         for (var i = 0; i < results.Length; i++)
         {
-            results[i] = Result(model, request.Inputs[i].Text!, windows[i], scores.AsSpan(next, windows[i].Count), request);
+            results[i] = Result(model, request.Inputs[i].Text!, windows[i], scores.AsSpan(next, windows[i].Count), request) with { Truncated = read[i].WasCut };
             next += windows[i].Count;
         }
 
@@ -81,11 +84,12 @@ public sealed class TokenClassificationTask : PredictionTask<TokenClassification
             parameters.Aggregation == Aggregation.None ? entity.Index : null))]);
     }
 
-    private static List<TokenEncoding> Windows(Model model, TextInput input, int? stride, RequestContext context)
+    private static (List<TokenEncoding> Windows, bool? WasCut) Windows(Model model, TextInput input, int? stride, Truncation? truncation, RequestContext context)
     {
         if (stride is null)
         {
-            return [input.Prepare(model, context, remedy: $"set {Stride} and an aggregation, which reads texts of any length").Encoding];
+            var whole = input.Prepare(model, context, truncation, $"{TextInput.TruncateRemedy}, or set {Stride} and an aggregation, which reads texts of any length");
+            return ([whole.Encoding], whole.WasCut);
         }
 
         var first = input.Prepare(model, context, new Truncation(model.MaxTokens, stride.Value)).Encoding;
@@ -94,7 +98,7 @@ public sealed class TokenClassificationTask : PredictionTask<TokenClassification
             context.AddTokens(window.Length);
         }
 
-        return [first, .. first.Overflowing];
+        return ([first, .. first.Overflowing], null);
     }
 
     private static void CheckStride(Model model, TokenClassificationRequest parameters)
@@ -102,6 +106,11 @@ public sealed class TokenClassificationTask : PredictionTask<TokenClassification
         if (parameters.Stride is not { } stride)
         {
             return;
+        }
+
+        if (parameters.Truncate)
+        {
+            throw InferenceException.Unprocessable(Stride, $"{Stride} reads texts of any length in windows, and {Truncate} cuts them: use one of them.");
         }
 
         var room = model.MaxTokens - model.Tokenizer.SpecialTokensToAdd(pair: false);

@@ -34,13 +34,24 @@ public sealed class TokenizeTask : ITask<TokenizeRequest, TokenizeResult>
         var overflow = request.MaxLength is not null || request.Stride is not null;
         var pieces = 0L;
         var items = new TokenizedItem[request.Inputs.Count];
-        for (var i = 0; i < items.Length; i++)
+        var errors = new List<ArgumentError>();
+        for (var i = 0; i < items.Length && errors.Count < InferenceException.MaxErrors; i++)
         {
             context.Cancellation.ThrowIfCancellationRequested();
             var (text, pair) = (request.Inputs[i], request.Pairs?[i]);
             var truncation = TruncationOf(model, request, pair is not null) is { } cut ? cut with { KeepsRest = overflow } : null;
             var start = Stopwatch.GetTimestamp();
-            var encoding = model.Tokenizer.Encode(text, pair, request.AddSpecialTokens, truncation);
+            TokenEncoding encoding;
+            try
+            {
+                encoding = model.Tokenizer.Encode(text, pair, request.AddSpecialTokens, truncation);
+            }
+            catch (InferenceException e) when (e is { Code: ErrorCode.Unprocessable, Argument: null, Limit: null })
+            {
+                errors.Add(new ArgumentError(Inputs[i], $"{Inputs[i]} cannot be tokenised: {e.Text}")); // the tokenizer knows a text, not which
+                continue;
+            }
+
             context.AddTokenize(Stopwatch.GetElapsedTime(start));
             context.AddTokens(encoding.Length);
             pieces += encoding.Overflowing.Sum(piece => (long)piece.Length);
@@ -61,7 +72,7 @@ public sealed class TokenizeTask : ITask<TokenizeRequest, TokenizeResult>
             };
         }
 
-        return Task.FromResult(new TokenizeResult(items));
+        return errors.Count == 0 ? Task.FromResult(new TokenizeResult(items)) : throw InferenceException.Unprocessable(errors);
     }
 
     private static Truncation? TruncationOf(Model model, TokenizeRequest request, bool pair)

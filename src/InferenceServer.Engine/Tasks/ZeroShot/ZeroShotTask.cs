@@ -2,6 +2,7 @@ using System.Text;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Tasks.TextClassification;
+using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks.ZeroShot;
 
@@ -29,6 +30,7 @@ public sealed class ZeroShotTask : PredictionTask<ZeroShotRequest, ZeroShotResul
     public override async Task<IReadOnlyList<ZeroShotResult>> RunAsync(Model model, ZeroShotRequest request, RequestContext context)
     {
         var hypotheses = Hypotheses(request);
+        var truncation = TextInput.TruncationOf(model, request.Truncate, request.TruncationDirection) is { } cut ? cut with { Strategy = TruncationStrategy.OnlyFirst } : null; // a hypothesis is read whole
         TextInput.RequireAll(request.Inputs, pairs: false, ids: false);
         if ((long)hypotheses.Length * request.Inputs.Count > MostRuns)
         {
@@ -38,9 +40,12 @@ public sealed class ZeroShotTask : PredictionTask<ZeroShotRequest, ZeroShotResul
         }
 
         var inputs = request.Inputs.SelectMany((input, i) => hypotheses.Select(hypothesis => TextInput.Of(input.Text!, hypothesis, i))).ToList();
-        var prepared = TextInput.PrepareAll(model, inputs, context, pairs: true);
+        var prepared = TextInput.PrepareEach(inputs, context, input => input.Prepare(model, context, truncation, TextInput.TruncateRemedy));
         var rows = await TextClassificationTask.LogitsAsync(model, prepared, context).ConfigureAwait(false);
-        return [.. rows.Chunk(hypotheses.Length).Select(chunk => new ZeroShotResult(Labels(model, chunk, request)))];
+        return [.. rows.Chunk(hypotheses.Length).Select((chunk, i) => new ZeroShotResult(Labels(model, chunk, request))
+        {
+            Truncated = prepared.Skip(i * hypotheses.Length).Take(hypotheses.Length).Any(pair => pair.Truncated) ? true : null,
+        })];
     }
 
     private static IReadOnlyList<LabelScore> Labels(Model model, float[][] logits, ZeroShotRequest parameters)

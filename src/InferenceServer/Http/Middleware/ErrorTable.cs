@@ -33,7 +33,7 @@ internal static class ErrorTable
     [
         (StatusCodes.Status404NotFound, "not-found", "There is nothing here"),
         (StatusCodes.Status405MethodNotAllowed, "method-not-allowed", "The method is not allowed here"),
-        (StatusCodes.Status415UnsupportedMediaType, "unsupported-media-type", "The body's media type is not supported"),
+        (StatusCodes.Status415UnsupportedMediaType, "unsupported-media-type", "The body's media type or encoding is not supported"),
         (StatusCodes.Status408RequestTimeout, "request-timeout", "The request was sent too slowly"),
         (StatusCodes.Status431RequestHeaderFieldsTooLarge, "headers-too-large", "The request's headers are too large"),
     ];

@@ -115,6 +115,7 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
     {
         context.Response.StatusCode = problem.Status;
         context.Response.ContentType = Problem.ContentType;
+        context.Response.Headers.ContentEncoding = default; // of an answer that was begun and not sent
         var body = JsonSerializer.SerializeToUtf8Bytes(problem, Problem.Json);
         context.Response.ContentLength = body.Length;
         if (!HttpMethods.IsHead(context.Request.Method))

@@ -3,6 +3,7 @@ using InferenceServer.Configuration;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tasks.Attention;
+using InferenceServer.Engine.Tokenization;
 using InferenceServer.Http.Middleware;
 
 namespace InferenceServer.Http.Native;
@@ -42,6 +43,8 @@ internal static class AttentionEndpoint
             Merge = b.Merge ?? AttentionUnit.Token,
             Statistics = b.Statistics ?? false,
             Components = b.Components,
+            Truncate = b.Truncate ?? false,
+            TruncationDirection = b.TruncationDirection,
             Format = b.Format ?? AttentionFormat.Json,
             MaxAnswerBytes = call.Limits.MaxAnswerBytes,
         };
@@ -67,6 +70,7 @@ internal static class AttentionEndpoint
         KeyTokens = result.KeyTokens,
         Attention = result.Payload is { } payload ? Convert.ToBase64String(payload) : Nested(result.Values, result.Shape.ToArray()),
         Statistics = result.Statistics,
+        Truncated = result.Truncated,
         Provenance = result.Provenance,
         Usage = call.Usage,
     };
@@ -153,6 +157,12 @@ internal sealed record AttentionBody
     /// <summary>What led to the probabilities: q, k, v, scores, context.</summary>
     public string[]? Components { get; init; }
 
+    /// <summary>Cut texts that are too long, of a pair the longer text first. Default: false, they are an error.</summary>
+    public bool? Truncate { get; init; }
+
+    /// <summary>The side at which tokens are cut off. Default: as the tokenizer's files say.</summary>
+    public Side? TruncationDirection { get; init; }
+
     /// <summary>The form of the matrices. Default: json.</summary>
     public AttentionFormat? Format { get; init; }
 }
@@ -206,6 +216,9 @@ internal sealed record AttentionAnswer
 
     /// <summary>Each chosen head in numbers.</summary>
     public IReadOnlyList<HeadStatistics>? Statistics { get; init; }
+
+    /// <summary>True when something of the sequence was cut off.</summary>
+    public bool? Truncated { get; init; }
 
     /// <summary>Where the numbers come from.</summary>
     public required AttentionProvenance Provenance { get; init; }

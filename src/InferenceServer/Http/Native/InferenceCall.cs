@@ -55,7 +55,7 @@ internal sealed class InferenceCall : IBindableFromHttpContext<InferenceCall>
             Priority = RequestHeaders.ReadPriority(context.Request),
             Deadline = DateTimeOffset.UtcNow + (record.Deadline ?? limits.RequestTimeout),
             Client = context.Connection.Id,
-            BodyBytes = context.Request.ContentLength,
+            BodyBytes = BodyEncoding.IsPlain(context.Request) ? context.Request.ContentLength : null, // compressed bytes say little of the tokens
             Fingerprint = () => RequestFingerprint.Of(context.Request),
         };
         context.Response.RegisterForDispose(lease.Enter(record.Cost));

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.IO.Pipelines;
 using System.Reflection;
 using System.Text.Json;
 using InferenceServer.Configuration;
@@ -39,30 +40,22 @@ internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T
         var limit = context.RequestServices.GetRequiredService<Limits>().MaxBodyBytes;
         LiftLimit(context);
         Bound(context.Request.ContentLength ?? 0, limit);
-        var reader = context.Request.BodyReader;
-        while (true)
+        var plain = BodyEncoding.IsPlain(context.Request);
+        var reader = BodyEncoding.Open(context);
+        try
         {
-            var read = await reader.ReadAsync(context.RequestAborted);
-            var length = read.Buffer.Length; // not to be asked for after AdvanceTo, which gives the buffers back
-            if (length > limit)
+            return new JsonBody<T>(await ReadAsync(reader, limit, context.RequestAborted));
+        }
+        catch (Exception e) when (!plain && e is InvalidDataException or InvalidOperationException)
+        {
+            throw new RequestException(ErrorCode.Malformed, "The body cannot be decompressed: it is damaged, cut off, or in another encoding than its header 'content-encoding' says. Send it whole, in the encoding that is named.");
+        }
+        finally
+        {
+            if (!plain)
             {
-                reader.AdvanceTo(read.Buffer.End);
-                Bound(length, limit);
+                await reader.CompleteAsync();
             }
-
-            if (read.IsCompleted)
-            {
-                try
-                {
-                    return new JsonBody<T>(Parse(read.Buffer));
-                }
-                finally
-                {
-                    reader.AdvanceTo(read.Buffer.End);
-                }
-            }
-
-            reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
         }
     }
 
@@ -91,11 +84,40 @@ internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T
         }
     }
 
+    /// <summary>Reads a body to its end; what is counted against the limit are the bytes that the reader gives, after decompression.</summary>
+    private static async Task<T> ReadAsync(PipeReader reader, long limit, CancellationToken cancellation)
+    {
+        while (true)
+        {
+            var read = await reader.ReadAsync(cancellation);
+            var length = read.Buffer.Length; // not to be asked for after AdvanceTo, which gives the buffers back
+            if (length > limit)
+            {
+                reader.AdvanceTo(read.Buffer.End);
+                Bound(length, limit);
+            }
+
+            if (read.IsCompleted)
+            {
+                try
+                {
+                    return Parse(read.Buffer);
+                }
+                finally
+                {
+                    reader.AdvanceTo(read.Buffer.End);
+                }
+            }
+
+            reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
+        }
+    }
+
     private static void Bound(long length, long limit)
     {
         if (length > limit)
         {
-            throw new RequestException(ErrorCode.TooLarge, $"The body is larger than {limit} bytes (setting Limits:MaxBodyBytes). Send fewer inputs a request.");
+            throw new RequestException(ErrorCode.TooLarge, $"The body is larger than {limit} bytes (setting Limits:MaxBodyBytes; a compressed body counts decompressed). Send fewer inputs a request.");
         }
     }
 

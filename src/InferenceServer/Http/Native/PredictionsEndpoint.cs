@@ -2,6 +2,7 @@ using System.Text.Json;
 using InferenceServer.Configuration;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tasks.QuestionAnswering;
+using InferenceServer.Engine.Tokenization;
 using InferenceServer.Http.Middleware;
 
 namespace InferenceServer.Http.Native;
@@ -11,7 +12,7 @@ internal static class PredictionsEndpoint
 {
     /// <summary>What is the request's own stands beside the inputs, what is the task's stands in <c>parameters</c>.</summary>
     private static readonly ErrorNames Names = new(argument =>
-        argument.Root is nameof(PredictionsBody.Inputs) or nameof(PredictionsBody.Pairs) ? ErrorNames.SnakeCase.Of(argument) : $"parameters.{ErrorNames.SnakeCase.Of(argument)}");
+        argument.Root is nameof(PredictionsBody.Inputs) or nameof(PredictionsBody.Pairs) or nameof(PredictionsBody.Truncate) or nameof(PredictionsBody.TruncationDirection) ? ErrorNames.SnakeCase.Of(argument) : $"parameters.{ErrorNames.SnakeCase.Of(argument)}");
 
     /// <summary>Maps it.</summary>
     public static void MapPredictions(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/predictions", RunAsync)
@@ -42,7 +43,7 @@ internal static class PredictionsEndpoint
         var parameters = body.Parameters is { ValueKind: not JsonValueKind.Null } given
             ? (PredictionRequest)JsonDiagnosis.Read(given, task.RequestType, "parameters")
             : (PredictionRequest)Activator.CreateInstance(task.RequestType)!;
-        return parameters with { Inputs = inputs };
+        return parameters with { Inputs = inputs, Truncate = body.Truncate ?? false, TruncationDirection = body.TruncationDirection };
     }
 
     /// <summary>A parameter that only another task has is no slip of the pen: the message says whose it is.</summary>
@@ -110,6 +111,12 @@ internal sealed record PredictionsBody
 
     /// <summary>Second texts, in the form of 'inputs'.</summary>
     public JsonElement? Pairs { get; init; }
+
+    /// <summary>Cut texts that are too long, of a pair the longer text first. Default: false, they are an error.</summary>
+    public bool? Truncate { get; init; }
+
+    /// <summary>The side at which tokens are cut off. Default: as the tokenizer's files say.</summary>
+    public Side? TruncationDirection { get; init; }
 
     /// <summary>One of the model's tasks. Default: that of its head.</summary>
     public string? Task { get; init; }

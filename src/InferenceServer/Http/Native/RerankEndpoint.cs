@@ -2,6 +2,7 @@ using System.ComponentModel.DataAnnotations;
 using InferenceServer.Configuration;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tasks.Rerank;
+using InferenceServer.Engine.Tokenization;
 using InferenceServer.Http.Middleware;
 
 namespace InferenceServer.Http.Native;
@@ -25,7 +26,7 @@ internal static class RerankEndpoint
         }
 
         Bounds.Count("documents", b.Documents.Length, call.Limits.MaxInputs);
-        var request = new RerankRequest { Query = b.Query, Documents = b.Documents, TopN = b.TopN, ReturnDocuments = b.ReturnDocuments ?? false };
+        var request = new RerankRequest { Query = b.Query, Documents = b.Documents, TopN = b.TopN, ReturnDocuments = b.ReturnDocuments ?? false, Truncate = b.Truncate ?? false, TruncationDirection = b.TruncationDirection };
         var result = await task.RunAsync(call.Model, request, call.Context);
         return new(new RerankAnswer(call.Model.Manifest.Id, result.Results, call.Usage), call);
     }
@@ -46,6 +47,12 @@ internal sealed record RerankBody
 
     /// <summary>Whether the answer repeats the documents. Default: false.</summary>
     public bool? ReturnDocuments { get; init; }
+
+    /// <summary>Cut what is too long, of a pair the longer text first. Default: false, they are an error.</summary>
+    public bool? Truncate { get; init; }
+
+    /// <summary>The side at which tokens are cut off. Default: as the tokenizer's files say.</summary>
+    public Side? TruncationDirection { get; init; }
 }
 
 /// <summary>The documents, best first.</summary>

@@ -1,6 +1,7 @@
 using InferenceServer.Configuration;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tasks.Similarity;
+using InferenceServer.Engine.Tokenization;
 using InferenceServer.Http.Middleware;
 
 namespace InferenceServer.Http.Native;
@@ -24,10 +25,10 @@ internal static class SimilarityEndpoint
         }
 
         Bounds.Count("sentences", b.Sentences.Length, call.Limits.MaxInputs);
-        var request = new SimilarityRequest { Source = b.Source, Sentences = b.Sentences, Explain = b.Explain ?? false };
+        var request = new SimilarityRequest { Source = b.Source, Sentences = b.Sentences, Explain = b.Explain ?? false, Truncate = b.Truncate ?? false, TruncationDirection = b.TruncationDirection };
         var result = await task.RunAsync(call.Model, request, call.Context);
         Bounds.Answer(result.Explanations?.Sum(e => (long)e.SourceTokens.Count * e.SentenceTokens.Count * Bounds.BytesPerNumber) ?? 0, call.Limits, "Send fewer or shorter sentences, or leave 'explain' out.");
-        return new(new SimilarityAnswer(call.Model.Manifest.Id, result.Scores, result.Explanations, call.Usage), call);
+        return new(new SimilarityAnswer(call.Model.Manifest.Id, result.Scores, result.Truncated, result.Explanations, call.Usage), call);
     }
 }
 
@@ -42,11 +43,18 @@ internal sealed record SimilarityBody
 
     /// <summary>Say for every pair of tokens what it contributes (mean-pooled encoders). Default: false.</summary>
     public bool? Explain { get; init; }
+
+    /// <summary>Cut texts that are too long. Default: false, they are an error.</summary>
+    public bool? Truncate { get; init; }
+
+    /// <summary>The side at which tokens are cut off. Default: as the tokenizer's files say.</summary>
+    public Side? TruncationDirection { get; init; }
 }
 
 /// <summary>How alike the texts are.</summary>
 /// <param name="Model">The model's id.</param>
 /// <param name="Scores">One score a sentence, in their order.</param>
+/// <param name="Truncated">Indices of the sentences of which something was cut off (all when the source was cut).</param>
 /// <param name="Explanations">One explanation a sentence, when asked for.</param>
 /// <param name="Usage">What it cost.</param>
-internal sealed record SimilarityAnswer(string Model, IReadOnlyList<float> Scores, IReadOnlyList<SimilarityExplanation>? Explanations, Usage Usage);
+internal sealed record SimilarityAnswer(string Model, IReadOnlyList<float> Scores, IReadOnlyList<int>? Truncated, IReadOnlyList<SimilarityExplanation>? Explanations, Usage Usage);

@@ -42,17 +42,20 @@ internal static class WireJson
 
     private static JsonSerializerOptions Frozen(JsonSerializerOptions options)
     {
-        options.TypeInfoResolver = new DefaultJsonTypeInfoResolver { Modifiers = { WithoutInputs } };
+        options.TypeInfoResolver = new DefaultJsonTypeInfoResolver { Modifiers = { WithoutShared } };
         options.MakeReadOnly();
         return options;
     }
 
-    /// <summary>The <c>parameters</c> of a prediction are the properties of its task's own record: the inputs stand beside them.</summary>
-    private static void WithoutInputs(JsonTypeInfo type)
+    /// <summary>The <c>parameters</c> of a prediction are the properties of its task's own record: what all predictions have stands beside them.</summary>
+    private static void WithoutShared(JsonTypeInfo type)
     {
         if (type.Type.IsSubclassOf(typeof(PredictionRequest)))
         {
-            type.Properties.Remove(type.Properties.First(p => p.Name == JsonNamingPolicy.SnakeCaseLower.ConvertName(nameof(PredictionRequest.Inputs))));
+            foreach (var shared in typeof(PredictionRequest).GetProperties())
+            {
+                type.Properties.Remove(type.Properties.First(p => p.Name == JsonNamingPolicy.SnakeCaseLower.ConvertName(shared.Name)));
+            }
         }
     }
 

@@ -2,6 +2,8 @@ using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Tasks.Detokenize;
 using InferenceServer.Engine.Tasks.Tokenize;
+using InferenceServer.Engine.Tests.Manifest;
+using InferenceServer.Engine.Tokenization;
 using Xunit;
 
 namespace InferenceServer.Engine.Tests.Tasks.Tokenize;
@@ -77,6 +79,24 @@ public class TokenizeTaskTests
             Assert.Equal(field, Wire.Field(error));
             Assert.Contains(said, Wire.Detail(error), StringComparison.Ordinal);
         }
+    }
+
+    [Fact]
+    public async Task Every_text_that_the_vocabulary_cannot_express_is_named()
+    {
+        using var folder = new Folder(("tokenizer.json", """{"version": "1.0", "added_tokens": [], "pre_tokenizer": {"type": "Whitespace"}, "model": {"type": "WordLevel", "vocab": {"cat": 0}, "unk_token": "[UNK]"}}"""));
+        var model = TinyModel.Create() with { Tokenizer = Tokenizer.Load(folder.Path) };
+        var error = await Assert.ThrowsAsync<InferenceException>(() => Call(() => new TokenizeTask().RunAsync(model, new TokenizeRequest { Inputs = ["cat", "dog", "cat", "owl"] }, new RequestContext())));
+        Assert.Equal([Argument.Of("Inputs")[1], Argument.Of("Inputs")[3]], error.Errors.Select(e => e.Argument));
+        Assert.Equal("inputs[1]", Wire.Field(error));
+        Assert.Contains("cannot be tokenised", Wire.Detail(error), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Every_id_that_the_vocabulary_lacks_is_named()
+    {
+        var error = await Assert.ThrowsAsync<InferenceException>(() => Decode([[5, 12], [2], [-1, 5, 99]]));
+        Assert.Equal([Argument.Of("Ids")[0][1], Argument.Of("Ids")[2][0], Argument.Of("Ids")[2][2]], error.Errors.Select(e => e.Argument));
     }
 
     [Fact]
