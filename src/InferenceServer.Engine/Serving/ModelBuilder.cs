@@ -37,6 +37,12 @@ internal sealed class ModelParts : IDisposable
     /// <summary>Most tokens of a sequence.</summary>
     public int MaxTokens { get; set; }
 
+    /// <summary>What says so.</summary>
+    public string MaxTokensSource { get; set; } = "";
+
+    /// <summary>What a person set for the model.</summary>
+    public ModelSettings Settings { get; init; } = ModelSettings.None;
+
     /// <summary>What a person should know that does not keep the model from being served.</summary>
     public List<string> Notes { get; } = [];
 
@@ -51,6 +57,8 @@ internal sealed class ModelParts : IDisposable
             Tokenizer = Tokenizer!,
             Executor = executor,
             MaxTokens = MaxTokens,
+            MaxTokensSource = MaxTokensSource,
+            Settings = Settings,
             Sha256 = new Lazy<Task<string>>(() => Task.Run(() => ModelBuilder.Sha256(file))),
         };
     }
@@ -83,7 +91,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
         var id = Path.GetFileName(root);
         var settings = options.Models.GetValueOrDefault(id, ModelSettings.None);
         var reading = Task.Run(() => problems.Try(() => Tokenizer.Load(root, settings.TokenizerConfig, id)), cancellation);
-        var parts = new ModelParts();
+        var parts = new ModelParts { Settings = settings };
         try
         {
             parts.Config = problems.Try(() => ManifestReader.Config(root, parts.Notes));
@@ -136,7 +144,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
         }
 
         graph.PadId = manifest.Config.PadTokenId ?? tokenizer.Named.Pad?.Id ?? 0;
-        parts.MaxTokens = MaxTokens(manifest, file.Summary, tokenizer, graph, parts.Notes);
+        (parts.MaxTokens, parts.MaxTokensSource) = Limit(parts, manifest, file.Summary, tokenizer, graph);
         parts.Summary = problems.Try(() =>
         {
             var (summary, note) = WarmUp.Run(graph, file.Summary, tokenizer, parts.MaxTokens);
@@ -147,6 +155,17 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
 
             return summary;
         });
+        if (parts.Summary is not null)
+        {
+            var model = parts.ToModel(NoExecutor.Instance); // what it can do is read, nothing runs
+            problems.Try<object>(() =>
+            {
+                ModelNotes.RequireFitting(model);
+                parts.Notes.AddRange(ModelNotes.Of(model));
+                return parts;
+            });
+        }
+
         if (graph.NotShared is { } reason)
         {
             parts.Notes.Add($"The variants of its graph do not share one copy of the weights: {reason}.");
@@ -167,16 +186,39 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
             : null;
     }
 
-    // The smallest of what the files say.
-    private static int MaxTokens(ModelManifest manifest, GraphSummary graph, Tokenizer tokenizer, Graph session, List<string> notes)
+    // A setting, else max_seq_length, else model_max_length; positions and the graph's own tables bound each.
+    private static (int Tokens, string Source) Limit(ModelParts parts, ModelManifest manifest, GraphSummary graph, Tokenizer tokenizer, Graph session)
     {
-        int?[] limits = [manifest.Config.MaxPositions, graph.PositionRows, tokenizer.ModelMaxLength, manifest.Sentence?.MaxSequenceLength, session.Constraints.FixedLength];
-        if (limits.Min() is { } limit)
+        var sentence = manifest.Sentence;
+        var file = Path.GetFileName(graph.File);
+        (int? Tokens, string Source) asked = parts.Settings.MaxTokens is { } set ? (set, $"the setting Models:{manifest.Id}:MaxTokens")
+            : sentence?.MaxSequenceLength is { } length ? (length, $"max_seq_length of {sentence.LengthFile ?? "sentence_bert_config.json"}")
+            : (tokenizer.ModelMaxLength, "model_max_length of tokenizer_config.json");
+        if (parts.Settings.MaxTokens is null && sentence?.MaxSequenceLength is { } own && tokenizer.ModelMaxLength < own)
         {
-            return limit;
+            parts.Notes.Add(string.Create(CultureInfo.InvariantCulture, $"{asked.Source} is {own} and replaces model_max_length of tokenizer_config.json, which is {tokenizer.ModelMaxLength}. Set Models:{manifest.Id}:MaxTokens to change it."));
         }
 
-        notes.Add(string.Create(CultureInfo.InvariantCulture, $"No file says how many tokens a sequence may have; {DefaultMaxTokens} are allowed. Set model_max_length in tokenizer_config.json to change it."));
-        return DefaultMaxTokens;
+        (int? Tokens, string Source)[] limits =
+        [
+            asked, (manifest.Config.MaxPositions, "the positions of config.json"), (graph.PositionRows, $"the table of positions in {file}"), (session.Constraints.FixedLength, $"the fixed length of {file}"),
+        ];
+        var (least, source) = limits.Where(limit => limit.Tokens is not null).MinBy(limit => limit.Tokens);
+        if (least is { } tokens)
+        {
+            return (tokens, source);
+        }
+
+        parts.Notes.Add(string.Create(CultureInfo.InvariantCulture, $"No file says how many tokens a sequence may have; {DefaultMaxTokens} are allowed. Set Models:{manifest.Id}:MaxTokens to change it."));
+        return (DefaultMaxTokens, "no file names a limit");
+    }
+
+    /// <summary>Stands for the way to a graph while a model is only looked at.</summary>
+    private sealed class NoExecutor : IGraphExecutor
+    {
+        public static readonly NoExecutor Instance = new();
+
+        public Task<T[]> RunAsync<T>(IReadOnlyList<GraphInput> inputs, IReadOnlyList<string> outputs, RowReader<T> read, RequestContext context) =>
+            Task.FromException<T[]>(new InvalidOperationException("The model is only looked at."));
     }
 }

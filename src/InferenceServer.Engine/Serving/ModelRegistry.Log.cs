@@ -23,7 +23,7 @@ public sealed partial class ModelRegistry
     [LoggerMessage(EventIds.Serving + 5, LogLevel.Warning, "The settings Models:{Folder} have no folder of that name in the models directory")]
     private static partial void LogSettingWithoutFolder(ILogger logger, string folder);
 
-    [LoggerMessage(EventIds.Serving + 6, LogLevel.Information, "{Model}: {Note}")]
+    [LoggerMessage(EventIds.Serving + 6, LogLevel.Warning, "{Model}: {Note}")]
     private static partial void LogNote(ILogger logger, string model, string note);
 
     [LoggerMessage(EventIds.Serving + 7, LogLevel.Information, "{Model} is unloaded")]

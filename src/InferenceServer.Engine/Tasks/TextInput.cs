@@ -69,7 +69,7 @@ public sealed record TextInput
         {
             throw InferenceException.Unprocessable(
                 Argument,
-                $"{Argument} is {length} tokens long, special tokens included; the model takes at most {model.MaxTokens}. Shorten it{(remedy is null ? (ErrorText)$"" : $", or {remedy}")}.");
+                $"{Argument} is {length} tokens long, special tokens included; the model takes at most {model.MaxTokens} ({model.MaxTokensSource}). Shorten it{(remedy is null ? (ErrorText)$"" : $", or {remedy}")}.");
         }
 
         if (length == 0)

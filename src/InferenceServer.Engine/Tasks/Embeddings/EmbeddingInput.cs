@@ -52,15 +52,15 @@ internal sealed class EmbeddingInput
     /// <summary>The prompt that goes before each text: the one that was asked for, or the model's default; empty when there is none.</summary>
     public static string PromptOf(Model model, EmbeddingsRequest request)
     {
-        var prompts = model.Manifest.Sentence?.Prompts;
+        var prompts = model.Capabilities.Prompts;
         if (request.PromptName is not { } name)
         {
-            return model.Manifest.Sentence?.DefaultPrompt is { } own && prompts!.TryGetValue(own, out var text) ? text : "";
+            return model.Manifest.Sentence?.DefaultPrompt is { } own && prompts.TryGetValue(own, out var text) ? text : "";
         }
 
-        if (prompts is null || !prompts.TryGetValue(name, out var prompt))
+        if (!prompts.TryGetValue(name, out var prompt))
         {
-            throw InferenceException.Unprocessable(PromptName, prompts is { Count: > 0 }
+            throw InferenceException.Unprocessable(PromptName, prompts.Count > 0
                 ? (ErrorText)$"{PromptName} is '{name}', and the model {model.Manifest.Id} has the prompts {string.Join(", ", prompts.Keys)}. Use one of those, or leave {PromptName} out."
                 : $"{PromptName} is '{name}', and the model {model.Manifest.Id} has no prompts. Leave {PromptName} out.");
         }

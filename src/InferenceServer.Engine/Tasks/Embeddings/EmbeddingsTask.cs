@@ -65,7 +65,7 @@ public sealed class EmbeddingsTask : ITask<EmbeddingsRequest, EmbeddingsResult>
             };
         }
 
-        return new EmbeddingsResult(vectors[0].Length, request.DataType, plan.PerToken ? Pooling.Format(plan.Modes) : null, plan.Source, plan.Normalize, items);
+        return new EmbeddingsResult(vectors[0].Length, request.DataType, plan.Choice, plan.Normalize, items);
     }
 
     /// <summary>The final vector <c>[D]</c> of each input, with 32-bit floats.</summary>
@@ -151,7 +151,7 @@ public sealed class EmbeddingsTask : ITask<EmbeddingsRequest, EmbeddingsResult>
             };
         }
 
-        var normalize = request.Normalize ?? false;
+        var normalize = request.Normalize ?? model.Settings.Normalize ?? false;
         var kept = await model.Executor.RunAsync(
             Array.ConvertAll(inputs, input => input.Windows[0].Graph),
             [states.Name],
@@ -190,7 +190,7 @@ public sealed class EmbeddingsTask : ITask<EmbeddingsRequest, EmbeddingsResult>
             };
         }
 
-        return new EmbeddingsResult(size, request.DataType, null, $"graph output {states.Name}", normalize, items);
+        return new EmbeddingsResult(size, request.DataType, null, normalize, items);
     }
 
     private static void Validate(Model model, EmbeddingsRequest request)

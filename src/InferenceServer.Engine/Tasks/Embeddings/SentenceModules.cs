@@ -44,6 +44,11 @@ internal static class SentenceModules
         }
 
         Activate(dense.Activation, result);
+        for (var i = 0; dense.UseResidual && i < result.Length; i++)
+        {
+            result[i] += dense.Residual is { } residual ? TensorPrimitives.Dot(residual.AsSpan(i * dense.InFeatures, dense.InFeatures), vector) : vector[i];
+        }
+
         return result;
     }
 
