@@ -105,7 +105,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
 
             if (parts is { File: { } file, Config: { } config })
             {
-                parts.Graph = problems.Try(() => Graph.Open(new GraphSource(file.Summary, config, path => Expose(file, path, config)), device));
+                parts.Graph = problems.Try(() => Graph.Open(new GraphSource(file.Summary, config, path => Expose(file, path, config), Given(root, id, settings, file.Summary.File)), device));
             }
 
             parts.Tokenizer = reading.GetAwaiter().GetResult(); // its failure is as good a reason as the graph's
@@ -144,10 +144,11 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
         }
 
         graph.PadId = manifest.Config.PadTokenId ?? tokenizer.Named.Pad?.Id ?? 0;
+        graph.FirstPosition = FirstPosition(manifest.Config, file.Summary);
         (parts.MaxTokens, parts.MaxTokensSource) = Limit(parts, manifest, file.Summary, tokenizer, graph);
         parts.Summary = problems.Try(() =>
         {
-            var (summary, note) = WarmUp.Run(graph, file.Summary, tokenizer, parts.MaxTokens);
+            var (summary, note) = WarmUp.Run(graph, file.Summary, tokenizer, manifest, parts.MaxTokens);
             if (note is not null)
             {
                 parts.Notes.Add(note);
@@ -171,6 +172,21 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
             parts.Notes.Add($"The variants of its graph do not share one copy of the weights: {reason}.");
         }
     }
+
+    private static GivenInputs Given(string root, string id, ModelSettings settings, string file)
+    {
+        var text = OnnxFiles.All(root).FirstOrDefault(name => Path.GetFileName(name).StartsWith("text_model", StringComparison.Ordinal) && Path.GetFullPath(name, root) != file);
+        return new GivenInputs($"Models:{id}", settings.Inputs, text);
+    }
+
+    /// <summary>
+    /// Where <c>position_ids</c> begin. Tables of RoBERTa's kind number text from the padding id + 1 and have as many rows more than a round number of positions, which
+    /// config.json and the graph's table say both; any other begins at 0.
+    /// </summary>
+    internal static int FirstPosition(ModelConfig config, GraphSummary graph) =>
+        graph.Inputs.Any(i => i.Name.StartsWith("position_ids", StringComparison.Ordinal)) && graph.PositionRows is { } rows && config.PadTokenId is >= 0 and < 64 && config.MaxPositions == rows - config.PadTokenId - 1
+            ? config.PadTokenId.Value + 1
+            : 0;
 
     /// <summary>The bytes of a file with its attention as outputs. An optimized copy must show the very attention of the original: nothing may have been fused away or renamed.</summary>
     private static byte[]? Expose(OnnxGraph original, string path, ModelConfig config)
@@ -201,7 +217,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
 
         (int? Tokens, string Source)[] limits =
         [
-            asked, (manifest.Config.MaxPositions, "the positions of config.json"), (graph.PositionRows, $"the table of positions in {file}"), (session.Constraints.FixedLength, $"the fixed length of {file}"),
+            asked, (manifest.Config.MaxPositions, "the positions of config.json"), (graph.PositionRows - session.FirstPosition, $"the table of positions in {file}"), (session.Constraints.FixedLength, $"the fixed length of {file}"),
         ];
         var (least, source) = limits.Where(limit => limit.Tokens is not null).MinBy(limit => limit.Tokens);
         if (least is { } tokens)

@@ -1,6 +1,7 @@
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Tasks.Embeddings;
+using InferenceServer.Engine.Tasks.TokenClassification;
 
 namespace InferenceServer.Engine.Tasks;
 
@@ -12,6 +13,16 @@ internal static class ModelNotes
     {
         var can = model.Capabilities;
         var setting = $"Models:{model.Manifest.Id}";
+        if (UnknownTokens(model) is { } unknown)
+        {
+            yield return unknown;
+        }
+
+        if (can.Head is { Kind: HeadKind.TokenClassification } && LabelScheme.Of(model.Manifest.Config.Labels) is { Name: { } scheme })
+        {
+            yield return $"The labels of config.json are {scheme} tags: aggregation ends an entity where its tag says so, while the pipeline of transformers 4.57 knows B and I alone and would split such entities.";
+        }
+
         if (can.LostHead is { } lost)
         {
             yield return $"{lost} Until then the model is served without a head.";
@@ -40,6 +51,19 @@ internal static class ModelNotes
             : $"The graph gives {states.Name} and its own vector {own.Name}: {own.Name} is taken, since the folder has no modules.json that names every step. Set {setting}:Output to {states.Name} to pool that.";
     }
 
+    private static string? UnknownTokens(Model model)
+    {
+        const int most = 5;
+        if (model.Graph.TokenRows is not { } rows)
+        {
+            return null;
+        }
+
+        List<string> beyond = [.. Enumerable.Range(rows, Math.Max(0, model.Tokenizer.VocabularySize - rows)).Select(id => (Id: id, Token: model.Tokenizer.IdToToken(id))).Where(t => t.Token is not null).Select(t => $"{t.Token} ({t.Id})")];
+        return beyond.Count == 0 ? null
+            : $"The tokenizer has {beyond.Count} token{(beyond.Count == 1 ? "" : "s")} beyond the {rows} rows of the graph's table: {string.Join(", ", beyond.Take(most))}{(beyond.Count > most ? ", ..." : "")}. A text that has one is refused. Take them out of added_tokens in tokenizer.json, or export the model again with its embeddings resized.";
+    }
+
     /// <summary>Checks what a person set against the model.</summary>
     /// <exception cref="ModelLoadException">A setting does not fit; the message names it, what fits, and the remedy.</exception>
     public static void RequireFitting(Model model)
@@ -50,6 +74,11 @@ internal static class ModelNotes
         {
             var fitting = model.Graph.Outputs.Where(o => o.Shape?.Count is null or 2 or 3).Select(o => o.Name);
             throw new ModelLoadException($"The setting {setting}:Output is '{output}', which is no output of vectors. The graph has {string.Join(", ", fitting)}.");
+        }
+
+        if (settings.MaxTokens < 1)
+        {
+            throw new ModelLoadException($"The setting {setting}:MaxTokens is {settings.MaxTokens}; it goes from 1.");
         }
 
         if (settings.Pooling is { } pooling)

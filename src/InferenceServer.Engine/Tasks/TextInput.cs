@@ -77,6 +77,11 @@ public sealed record TextInput
             throw InferenceException.Unprocessable(Argument, $"{Argument} has no tokens: at least 1 is needed. Send a text with at least one word.");
         }
 
+        if (Ids is null)
+        {
+            RequireKnown(model, prepared.Encoding);
+        }
+
         context.AddTokens(length);
         return prepared;
     }
@@ -162,6 +167,26 @@ public sealed record TextInput
         : Ids is null && string.IsNullOrEmpty(Text) ? (ErrorText)$"{Argument} is empty: a text of at least 1 character is needed. Leave it out or send a text."
         : null;
 
+    /// <summary>The graph has a vector for every token of the text, of what was cut off into further windows too.</summary>
+    /// <exception cref="InferenceException">It lacks one; the message names the input and the token.</exception>
+    internal void RequireKnown(Model model, TokenEncoding encoding)
+    {
+        if (model.Graph.TokenRows is not { } rows)
+        {
+            return;
+        }
+
+        foreach (var window in (IEnumerable<TokenEncoding>)[encoding, .. encoding.Overflowing])
+        {
+            var at = Array.FindIndex(window.Ids, id => id >= rows);
+            if (at >= 0)
+            {
+                var own = window.SequenceIds[at] == 1 ? PairArgument : Argument;
+                throw InferenceException.Unprocessable(own, $"{own} has the token '{window.Tokens[at]}' (id {window.Ids[at]}), which the graph has no vector for: it knows the ids from 0 to {rows - 1}. Leave the token out of the text.");
+            }
+        }
+    }
+
     private PreparedInput PrepareText(Model model, string text, RequestContext context, Truncation? truncation)
     {
         var start = Stopwatch.GetTimestamp();
@@ -186,7 +211,7 @@ public sealed record TextInput
             throw InferenceException.Unprocessable(PairArgument, $"{PairArgument} cannot go with token ids: {Argument} already is the whole sequence. Send the texts, or leave the pair out.");
         }
 
-        var vocabulary = model.Manifest.Config.VocabularySize ?? model.Tokenizer.VocabularySize;
+        var vocabulary = model.Graph.TokenRows ?? model.Manifest.Config.VocabularySize ?? model.Tokenizer.VocabularySize;
         for (var i = 0; i < ids.Length; i++)
         {
             if ((uint)ids[i] >= (uint)vocabulary)

@@ -20,8 +20,9 @@ internal sealed class EmbeddingInput
     private readonly int textShift; // UTF-16 units that were put before the text, less those that were cut off
     private readonly int pairShift;
 
-    private EmbeddingInput(TokenEncoding encoding, IReadOnlyList<Window> windows, bool truncated, string? text, string? pair, int textShift, int pairShift)
+    private EmbeddingInput(Argument argument, TokenEncoding encoding, IReadOnlyList<Window> windows, bool truncated, string? text, string? pair, int textShift, int pairShift)
     {
+        Argument = argument;
         Encoding = encoding;
         Windows = windows;
         Truncated = truncated;
@@ -30,6 +31,9 @@ internal sealed class EmbeddingInput
         this.textShift = textShift;
         this.pairShift = pairShift;
     }
+
+    /// <summary>What of the request it is.</summary>
+    public Argument Argument { get; }
 
     /// <summary>The tokens of the first window.</summary>
     public TokenEncoding Encoding { get; }
@@ -118,7 +122,7 @@ internal sealed class EmbeddingInput
             }
         }
 
-        return new EmbeddingInput(prepared.Encoding, windows, request.Truncate && prepared.Truncated, input.Text, input.Pair, prompt.Length - cut, -pairCut);
+        return new EmbeddingInput(input.Argument, prepared.Encoding, windows, request.Truncate && prepared.Truncated, input.Text, input.Pair, prompt.Length - cut, -pairCut);
     }
 
     /// <summary>Tokens that a window repeats of the one before: an eighth.</summary>
@@ -150,7 +154,7 @@ internal sealed class EmbeddingInput
         if (!request.Split || ids.Length <= model.MaxTokens)
         {
             var prepared = input.Prepare(model, context, request.Truncate ? new Truncation(model.MaxTokens, Direction: direction) : null, remedy);
-            return new EmbeddingInput(prepared.Encoding, [WindowOf(prepared.Encoding, 0)], prepared.Truncated, null, null, 0, 0);
+            return new EmbeddingInput(input.Argument, prepared.Encoding, [WindowOf(prepared.Encoding, 0)], prepared.Truncated, null, null, 0, 0);
         }
 
         var windows = new List<Window>();
@@ -164,7 +168,7 @@ internal sealed class EmbeddingInput
             windows.Add(WindowOf(part.Encoding, 0));
             if (end == ids.Length)
             {
-                return new EmbeddingInput(first, windows, truncated: false, null, null, 0, 0);
+                return new EmbeddingInput(input.Argument, first, windows, truncated: false, null, null, 0, 0);
             }
         }
     }

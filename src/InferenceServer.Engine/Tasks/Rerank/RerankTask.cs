@@ -9,7 +9,7 @@ namespace InferenceServer.Engine.Tasks.Rerank;
 
 /// <summary>
 /// Documents by how well they answer a query. A cross-encoder (a sequence-classification head of one logit) reads query and
-/// document together; the score is the logit's sigmoid. Any other model that has embeddings is a bi-encoder: the score is the
+/// document together; the score is what the activation that its folder names makes of the logit, else its sigmoid. Any other model that has embeddings is a bi-encoder: the score is the
 /// similarity that the model names of the query's vector and the document's, each with the prompt that the model has for it. A decoder with one label reads them
 /// in the text that it was trained with, which is set for the model.
 /// </summary>
@@ -55,6 +55,8 @@ public sealed class RerankTask : ITask<RerankRequest, RerankResult>
     // The body of a classifier was not trained to give vectors, and a decoder not to read two texts behind each other.
     private static string? Refusal(Model model) =>
         model.Capabilities is { LostHead: { } lost } && model.Manifest.Config.Architectures.Any(static name => name.EndsWith("ForSequenceClassification", StringComparison.Ordinal)) ? lost
+        : model.Capabilities.IsCrossEncoder && model.Manifest.ScoreActivation is { } activation && SentenceModules.Activation(activation.Name) is null
+            ? $"{activation.Source} is {activation.Name}, which is not supported: Identity, Sigmoid, Tanh, ReLU, GELU and SiLU are"
         : model.Capabilities.IsCrossEncoder && model.Settings.RerankTemplate is null && EmbeddingPlan.IsDecoder(model)
             ? $"it is a decoder with one label, which reads query and document in a prompt of its own that its folder does not say: set it as Models:{model.Manifest.Id}:RerankTemplate, with {{query}} and {{document}} where they go"
         : null;
@@ -94,7 +96,9 @@ public sealed class RerankTask : ITask<RerankRequest, RerankResult>
         TextInput[] inputs = [.. request.Documents.Select((document, i) => (template is null ? TextInput.Of(request.Query, document) : TextInput.Of(Filled(template, request.Query, document))) with { Argument = Documents[i], PairArgument = Documents[i] })];
         var pairs = TextInput.PrepareEach(inputs, context, input => input.Prepare(model, context, remedy: $"shorten {Query}, which counts with it"));
         var rows = await TextClassificationTask.LogitsAsync(model, pairs, context).ConfigureAwait(false);
-        return Array.ConvertAll(rows, logits => Logits.Sigmoid(logits[0]));
+        return model.Manifest.ScoreActivation is null or { Name: "Sigmoid" } && !request.RawScores
+            ? Array.ConvertAll(rows, logits => Logits.Sigmoid(logits[0]))
+            : Array.ConvertAll(rows, logits => (double)(request.RawScores ? logits[0] : SentenceModules.Activation(model.Manifest.ScoreActivation!.Value.Name)!(logits[0])));
     }
 
     private static async Task<double[]> CompareAsync(Model model, RerankRequest request, RequestContext context)

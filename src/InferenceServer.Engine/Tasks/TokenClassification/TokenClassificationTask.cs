@@ -29,15 +29,16 @@ public sealed class TokenClassificationTask : PredictionTask<TokenClassification
         TextInput.RequireAll(request.Inputs, pairs: false, ids: false);
         var windows = TextInput.PrepareEach(request.Inputs, context, input => Windows(model, input, request.Stride, context));
         var output = model.Capabilities.Head!.Output;
+        Argument[] arguments = [.. windows.SelectMany((own, i) => own.Select(_ => request.Inputs[i].Argument))];
         var scores = await model.Executor.RunAsync(
             [.. windows.SelectMany(own => own.Select(window => new GraphInput(window.Ids, window.TypeIds)))],
             [output],
-            (_, row) =>
+            (index, row) =>
             {
                 var read = new double[row.Length][];
                 for (var i = 0; i < read.Length; i++)
                 {
-                    read[i] = Logits.Softmax(row[output].At(i));
+                    read[i] = Logits.Softmax(Finite.Require(row[output].At(i), arguments[index]));
                 }
 
                 return read;

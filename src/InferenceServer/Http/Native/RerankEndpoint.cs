@@ -25,7 +25,7 @@ internal static class RerankEndpoint
         }
 
         Bounds.Count("documents", b.Documents.Length, call.Limits.MaxInputs);
-        var request = new RerankRequest { Query = b.Query, Documents = b.Documents, TopN = b.TopN, ReturnDocuments = b.ReturnDocuments ?? false };
+        var request = new RerankRequest { Query = b.Query, Documents = b.Documents, TopN = b.TopN, ReturnDocuments = b.ReturnDocuments ?? false, RawScores = b.RawScores ?? false };
         var result = await task.RunAsync(call.Model, request, call.Context);
         return new(new RerankAnswer(call.Model.Manifest.Id, result.Results, call.Usage), call);
     }
@@ -46,6 +46,9 @@ internal sealed record RerankBody
 
     /// <summary>Whether the answer repeats the documents. Default: false.</summary>
     public bool? ReturnDocuments { get; init; }
+
+    /// <summary>Whether the scores of a cross-encoder are its raw logits, without an activation. Default: false.</summary>
+    public bool? RawScores { get; init; }
 }
 
 /// <summary>The documents, best first.</summary>
