@@ -37,6 +37,9 @@ public sealed record TextInput
     /// <summary>Whether a text gets the special tokens of the tokenizer. Ids never do.</summary>
     public bool AddSpecialTokens { get; init; } = true;
 
+    /// <summary>Whether a text without characters is tokenised all the same: one that a client sent with white space alone.</summary>
+    internal bool MayBeEmpty { get; init; }
+
     /// <summary>Input <paramref name="index"/> of a request as text, with the second text of a pair where there is one.</summary>
     public static TextInput Of(string text, string? pair = null, int index = 0) =>
         new() { Text = text, Pair = pair, Argument = Inputs[index], PairArgument = Pairs[index] };
@@ -164,7 +167,7 @@ public sealed record TextInput
     /// <summary>What is said of an input that is empty; null when it is not.</summary>
     private ErrorText? Empty() =>
         Ids is { Length: 0 } ? (ErrorText)$"{Argument} is an empty list of token ids: at least 1 is needed."
-        : Ids is null && string.IsNullOrEmpty(Text) ? (ErrorText)$"{Argument} is empty: a text of at least 1 character is needed. Leave it out or send a text."
+        : Ids is null && !MayBeEmpty && string.IsNullOrEmpty(Text) ? (ErrorText)$"{Argument} is empty: a text of at least 1 character is needed. Leave it out or send a text."
         : null;
 
     /// <summary>The graph has a vector for every token of the text, of what was cut off into further windows too.</summary>
