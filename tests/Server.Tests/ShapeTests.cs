@@ -64,7 +64,7 @@ public sealed class ShapeTests(DemoServer demo, ZooServer zoo)
     public async Task Embeddings()
     {
         var answer = (await demo.Client.PostAsync("/api/models/demo-bert/embeddings", $$"""{"inputs": ["{{Sentence}}", "a"]}""")).Ok;
-        Assert.Equal("dimensions dtype items model usage", answer.Names());
+        Assert.Equal("dimensions dtype items model pooling usage", answer.Names());
         Assert.Equal((192, "float32", 2), ((int)answer["dimensions"]!, (string)answer["dtype"]!, answer["items"]!.AsArray().Count));
         Assert.Equal("embedding index tokens truncated", answer["items"]![0]!.Names());
         Assert.Equal(1f, answer["items"]![0]!["embedding"].Floats().Sum(x => x * x), 1e-4);

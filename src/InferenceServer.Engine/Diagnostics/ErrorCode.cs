@@ -30,6 +30,9 @@ public enum ErrorCode
     /// <summary>A defect of the server.</summary>
     Internal,
 
+    /// <summary>The model gave values that are no numbers for an input.</summary>
+    NotFinite,
+
     /// <summary>The server is draining or the model is still loading.</summary>
     Unavailable,
 

@@ -12,7 +12,8 @@ namespace InferenceServer.Engine.Execution;
 /// <param name="Expose">
 /// The bytes of a file (the graph's own, or its optimized copy) with the attention probabilities of the summary as outputs; null where that file does not show the same ones.
 /// </param>
-internal sealed record GraphSource(GraphSummary Summary, ModelConfig Config, Func<string, byte[]?> Expose);
+/// <param name="Given">Values that were set for inputs without a known role.</param>
+internal sealed record GraphSource(GraphSummary Summary, ModelConfig Config, Func<string, byte[]?> Expose, GivenInputs? Given = null);
 
 /// <summary>A graph of a model and its variants, which share one copy of the weights.</summary>
 /// <remarks>
@@ -41,7 +42,7 @@ internal sealed class Graph : IGraph, IDisposable
         this.prepared = prepared;
         Device = device;
         heads = source.Config.Heads ?? AssumedHeads;
-        Inputs = InputBinding.BindAll(Path.GetFileName(source.Summary.File), session.InputMetadata, source.Config);
+        Inputs = InputBinding.BindAll(Path.GetFileName(source.Summary.File), session.InputMetadata, source.Config, source.Given);
         outputs = session.OutputMetadata.ToDictionary(o => o.Key, o => o.Value.IsTensor ? o.Value.Dimensions : [], StringComparer.Ordinal);
         exposed = source.Summary.Attention.Select(t => t.Output).Where(o => !outputs.ContainsKey(o)).ToHashSet(StringComparer.Ordinal);
 
@@ -72,6 +73,9 @@ internal sealed class Graph : IGraph, IDisposable
 
     /// <summary>The id that stands on padded positions; set before the first batch.</summary>
     public int PadId { get; set; }
+
+    /// <summary>What the first token's <c>position_ids</c> is; set before the first batch.</summary>
+    public int FirstPosition { get; set; }
 
     /// <summary>What measurements of this graph are kept by.</summary>
     public string Key => PreparedGraph.Key(source.Summary);

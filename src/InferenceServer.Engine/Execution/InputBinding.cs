@@ -35,6 +35,9 @@ internal enum InputRole
     /// <summary>Length of the padded batch, one number.</summary>
     TotalLength,
 
+    /// <summary>Every element has a value that was set for the model.</summary>
+    Given,
+
     /// <summary>One number that is 0 here: the length of the past, or how many last logits to keep (0 = all).</summary>
     Zero,
 }
@@ -44,7 +47,8 @@ internal enum InputRole
 /// <param name="Role">What it is for.</param>
 /// <param name="Type">Element type that it takes.</param>
 /// <param name="Shape">Declared shape, -1 where it is dynamic.</param>
-internal sealed record InputBinding(string Name, InputRole Role, TensorElementType Type, int[] Shape)
+/// <param name="Value">What every element is, for <see cref="InputRole.Given"/>.</param>
+internal sealed record InputBinding(string Name, InputRole Role, TensorElementType Type, int[] Shape, int Value = 0)
 {
     private static readonly Dictionary<string, InputRole> Roles = new(StringComparer.Ordinal)
     {
@@ -67,19 +71,30 @@ internal sealed record InputBinding(string Name, InputRole Role, TensorElementTy
 
     /// <summary>Finds the role of every input.</summary>
     /// <exception cref="ModelLoadException">An input has no known role, or a shape or type that its role cannot have; the message names it and lists the inputs.</exception>
-    public static IReadOnlyList<InputBinding> BindAll(string file, IReadOnlyDictionary<string, NodeMetadata> inputs, ModelConfig? config)
+    public static IReadOnlyList<InputBinding> BindAll(string file, IReadOnlyDictionary<string, NodeMetadata> inputs, ModelConfig? config, GivenInputs? given = null)
     {
         var all = string.Join(", ", inputs.Keys.Take(12)) + (inputs.Count > 12 ? $" and {inputs.Count - 12} more" : "");
         var bindings = new List<InputBinding>(inputs.Count);
         foreach (var (name, node) in inputs)
         {
+            if (node.IsTensor && given?.ValueOf(name) is { } value)
+            {
+                bindings.Add(new InputBinding(name, InputRole.Given, node.ElementDataType, node.Dimensions, value).Checked(file));
+                continue;
+            }
+
             if (!node.IsTensor || RoleOf(name) is not { } role)
             {
-                throw new ModelLoadException($"{file}: the input '{name}' has no known role (the inputs are {all}). Export the model with the inputs input_ids, attention_mask, token_type_ids, position_ids and past_key_values.*.");
+                throw new ModelLoadException($"{file}: the input '{name}' has no known role (the inputs are {all}). {given?.Remedy(name) ?? "Export the model with the inputs input_ids, attention_mask, token_type_ids, position_ids and past_key_values.*."}");
             }
 
             var binding = new InputBinding(name, role, node.ElementDataType, node.Dimensions);
             bindings.Add(role == InputRole.Past ? binding with { Shape = binding.PastShape(file, config) } : binding.Checked(file));
+        }
+
+        if (given?.Values.Keys.FirstOrDefault(name => !inputs.ContainsKey(name)) is { } absent)
+        {
+            throw new ModelLoadException($"The setting {given.Setting}:Inputs:{absent} names no input of {file}, which has {all}. Remove it.");
         }
 
         if (bindings.Count(b => b.Role == InputRole.InputIds) != 1)
@@ -109,11 +124,12 @@ internal sealed record InputBinding(string Name, InputRole Role, TensorElementTy
     {
         var rank = Role switch
         {
+            InputRole.Given => int.MaxValue,
             InputRole.InputIds or InputRole.AttentionMask or InputRole.TokenTypeIds or InputRole.PositionIds => 2,
             _ => 1,
         };
         var supported = Type is TensorElementType.Int64 or TensorElementType.Int32
-            || (Type is TensorElementType.Float or TensorElementType.Bool && Role is InputRole.AttentionMask)
+            || (Type is TensorElementType.Float or TensorElementType.Bool && Role is InputRole.AttentionMask or InputRole.Given)
             || (Type is TensorElementType.Bool && Role is InputRole.UseCacheBranch);
         if (!supported)
         {

@@ -80,6 +80,7 @@ internal sealed class InputTensors : IDisposable
     {
         long[] shape = input.Role switch
         {
+            InputRole.Given => [.. input.Shape.Select((size, axis) => size >= 0 ? size : axis switch { 0 => Rows, 1 => (long)Length, _ => 1 })],
             InputRole.CachePosition => [Length],
             InputRole.LastPosition => [Rows],
             InputRole.UseCacheBranch or InputRole.TotalLength or InputRole.Zero => input.Shape.Length == 0 && input.Role != InputRole.UseCacheBranch ? [] : [1],
@@ -92,6 +93,9 @@ internal sealed class InputTensors : IDisposable
         var data = memory.Span;
         switch (input.Role)
         {
+            case InputRole.Given:
+                data.Fill(convert(input.Value));
+                break;
             case InputRole.CachePosition:
                 Count(data, convert);
                 break;
@@ -125,7 +129,7 @@ internal sealed class InputTensors : IDisposable
         var own = row.Length;
         if (role == InputRole.PositionIds)
         {
-            Count(data, convert);
+            Count(data, convert, graph.FirstPosition);
             return;
         }
 
@@ -151,11 +155,11 @@ internal sealed class InputTensors : IDisposable
         data[own..].Fill(convert(role == InputRole.InputIds ? graph.PadId : 0));
     }
 
-    private static void Count<T>(Span<T> data, Func<int, T> convert)
+    private static void Count<T>(Span<T> data, Func<int, T> convert, int first = 0)
     {
         for (var i = 0; i < data.Length; i++)
         {
-            data[i] = convert(i);
+            data[i] = convert(first + i);
         }
     }
 }

@@ -122,6 +122,10 @@ internal static class ConfigReader
         return null;
     }
 
+    /// <summary>A whole number at the top of an object, or null.</summary>
+    public static int? Number(JsonElement element, string name) =>
+        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var number) ? number : null;
+
     /// <summary>A token id, or the first of a list.</summary>
     public static int? Id(IReadOnlyList<JsonElement> sections, string name)
     {

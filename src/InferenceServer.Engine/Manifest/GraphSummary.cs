@@ -99,6 +99,9 @@ public sealed record GraphSummary
     /// </summary>
     public int? PositionRows { get; init; }
 
+    /// <summary>Token ids that the graph has vectors for, from 0: rows of the table that ids are looked up in. Null when ids are not looked up.</summary>
+    public int? TokenRows { get; init; }
+
     /// <summary>Files of external data that the graph names, relative to its folder.</summary>
     public IReadOnlyList<string> ExternalData { get; init; } = [];
 

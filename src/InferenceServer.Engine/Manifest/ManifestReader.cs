@@ -36,8 +36,21 @@ internal static class ManifestReader
             Files = files,
             Sentence = sentence,
             GenerationConfig = generation,
+            ScoreActivation = ScoreActivation(config, JsonFile.ReadObject(root, "config_sentence_transformers.json")),
             Notes = notes,
         };
+    }
+
+    // The order of sentence-transformers 5: the member of its own in config.json, the older one, then the file of its own.
+    private static (string Name, string Source)? ScoreActivation(ModelConfig config, JsonElement? settings)
+    {
+        (string? Name, string Source)[] named =
+        [
+            (config.Root.ValueKind == JsonValueKind.Object && config.Root.TryGetProperty("sentence_transformers", out var own) ? ConfigReader.Text(own, "activation_fn") : null, "config.json: $.sentence_transformers.activation_fn"),
+            (ConfigReader.Text(config.Root, "sbert_ce_default_activation_function"), "config.json: $.sbert_ce_default_activation_function"),
+            (settings is { } s ? ConfigReader.Text(s, "activation_fn") : null, "config_sentence_transformers.json: $.activation_fn"),
+        ];
+        return Array.Find(named, n => !string.IsNullOrEmpty(n.Name)) is { Name: { } name, Source: var source } ? (name[(name.LastIndexOf('.') + 1)..].TrimEnd('(', ')'), source) : null;
     }
 
     /// <summary>config.json, else genai_config.json, else nothing but the graph.</summary>

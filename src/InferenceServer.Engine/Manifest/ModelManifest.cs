@@ -18,6 +18,9 @@ public sealed record ModelManifest
     /// <summary>The sentence-transformers pipeline; null when the folder has no modules.json and no 1_Pooling.</summary>
     public SentencePipeline? Sentence { get; init; }
 
+    /// <summary>Last part of the name of the activation that a cross-encoder's folder wants on its scores (<c>Identity</c>), with the file and field that name it; null when none does (Sigmoid).</summary>
+    public (string Name, string Source)? ScoreActivation { get; init; }
+
     /// <summary>generation_config.json as it is, or null.</summary>
     public System.Text.Json.JsonElement? GenerationConfig { get; init; }
 

@@ -28,8 +28,11 @@ public abstract record SentenceModule;
 /// <summary>1_Pooling. <paramref name="IncludePrompt"/>: whether the prompt's tokens count.</summary>
 public sealed record PoolingModule(IReadOnlyList<PoolingMode> Modes, bool IncludePrompt = true) : SentenceModule;
 
-/// <summary>2_Dense: <c>y = activation(W x + b)</c>; <paramref name="Weight"/> is row-major <c>[out, in]</c>.</summary>
-public sealed record DenseModule(int InFeatures, int OutFeatures, float[] Weight, float[]? Bias, string Activation) : SentenceModule;
+/// <summary>
+/// 2_Dense: <c>y = activation(W x + b)</c>, and where <paramref name="UseResidual"/> is set (PyLate) the input added to it, through <paramref name="Residual"/> where the sizes differ.
+/// Matrices are row-major <c>[out, in]</c>.
+/// </summary>
+public sealed record DenseModule(int InFeatures, int OutFeatures, float[] Weight, float[]? Bias, string Activation, bool UseResidual = false, float[]? Residual = null) : SentenceModule;
 
 /// <summary>LayerNorm over the vector.</summary>
 public sealed record LayerNormModule(float[] Weight, float[] Bias, float Epsilon) : SentenceModule;
@@ -45,6 +48,9 @@ public sealed record NormalizeModule : SentenceModule;
 /// <param name="MaxSequenceLength">sentence_bert_config.json <c>max_seq_length</c>.</param>
 /// <param name="DoLowerCase">sentence_bert_config.json <c>do_lower_case</c>: the text is lower-cased before it is tokenised.</param>
 /// <param name="Similarity"><c>similarity_fn_name</c>: cosine, dot, euclidean or manhattan; null when not named (cosine).</param>
+/// <param name="IsComplete">Whether modules.json names the pooling and its file is there; false where something was assumed.</param>
+/// <param name="LengthFile">File that <paramref name="MaxSequenceLength"/> was read from; null without one.</param>
+/// <param name="Unsupported">Why no vectors can be made, as a part of a sentence, where modules.json has a module that is not supported; else null.</param>
 public sealed record SentencePipeline(
     IReadOnlyList<SentenceModule> Modules,
     string Source,
@@ -52,4 +58,7 @@ public sealed record SentencePipeline(
     string? DefaultPrompt,
     int? MaxSequenceLength,
     bool DoLowerCase,
-    string? Similarity);
+    string? Similarity,
+    bool IsComplete = true,
+    string? LengthFile = null,
+    string? Unsupported = null);

@@ -7,6 +7,7 @@ namespace InferenceServer.Engine.Manifest;
 internal static class SentenceReader
 {
     private const string PoolingFolder = "1_Pooling";
+    private const string Assumed = "default";
 
     private static readonly HashSet<string> Activations = ["Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU"];
 
@@ -22,6 +23,10 @@ internal static class SentenceReader
         ("pooling_mode_lasttoken", "lasttoken", PoolingMode.LastToken, false),
     ];
 
+    // What a configuration may set to true without changing the numbers.
+    private static readonly HashSet<string> PoolingFlags = ["include_prompt"];
+    private static readonly HashSet<string> DenseFlags = ["bias", "use_residual"];
+
     /// <summary>The pipeline, or null when the folder has neither modules.json nor 1_Pooling.</summary>
     public static SentencePipeline? Read(string folder, List<string> notes)
     {
@@ -34,8 +39,15 @@ internal static class SentenceReader
         var modules = new List<SentenceModule>();
         var source = "";
         var transformer = "";
+        var complete = listed is not null;
+        string? unsupported = null;
         foreach (var (type, path, where) in listed ?? [("Transformer", "", ""), ("Pooling", PoolingFolder, "")])
         {
+            if (unsupported is not null)
+            {
+                break;
+            }
+
             switch (type)
             {
                 case "Transformer":
@@ -50,6 +62,7 @@ internal static class SentenceReader
                     throw new ModelLoadException($"{where} names a second Pooling; one can be served.");
                 case "Pooling":
                     (var pooling, source) = Pooling(folder, path, notes);
+                    complete &= !source.StartsWith(Assumed, StringComparison.Ordinal);
                     modules.Add(pooling);
                     break;
                 case "Dropout":
@@ -57,7 +70,8 @@ internal static class SentenceReader
                 case "Normalize" or "Dense" or "LayerNorm":
                     if (source.Length == 0)
                     {
-                        (var mean, source) = NoPooling(notes);
+                        (var mean, source) = NoPooling(folder, notes);
+                        complete = false;
                         modules.Add(mean);
                     }
 
@@ -69,20 +83,22 @@ internal static class SentenceReader
                     });
                     break;
                 default:
-                    throw new ModelLoadException(
-                        $"{where} is a module of type '{type}', which is not supported. Supported are Transformer, Pooling, Dense, LayerNorm, Normalize and Dropout.");
+                    unsupported = $"{where} is a module of type '{type}', and for vectors only Transformer, Pooling, Dense, LayerNorm, Normalize and Dropout are supported";
+                    notes.Add($"The model makes no vectors: {unsupported}. Its other tasks are served.");
+                    break;
             }
         }
 
-        if (source.Length == 0)
+        if (source.Length == 0 && unsupported is null)
         {
-            (var mean, source) = NoPooling(notes);
+            (var mean, source) = NoPooling(folder, notes);
+            complete = false;
             modules.Add(mean);
         }
 
         RequireMatchingSizes(modules);
         var settings = JsonFile.ReadObject(folder, "config_sentence_transformers.json");
-        var bert = (transformer.Length > 0 ? Transformer(folder, transformer + "/") : null) ?? Transformer(folder, "");
+        var (bert, file) = transformer.Length > 0 && Transformer(folder, transformer + "/") is { File: not null } own ? own : Transformer(folder, "");
         var prompts = Prompts(settings);
         var prompt = settings is { } s ? ConfigReader.Text(s, "default_prompt_name") : null;
         if (prompt is not null && !prompts.ContainsKey(prompt))
@@ -90,7 +106,7 @@ internal static class SentenceReader
             throw new ModelLoadException($"config_sentence_transformers.json: $.default_prompt_name is '{prompt}', and $.prompts has no prompt of that name. Add it, or set the name to null.");
         }
 
-        return new SentencePipeline(modules, source, prompts, prompt, Length(bert), bert is { } b && ConfigReader.Flag(b, "do_lower_case"), Similarity(settings));
+        return new SentencePipeline(modules, source, prompts, prompt, Length(bert), bert is { } b && ConfigReader.Flag(b, "do_lower_case"), Similarity(settings), complete, file, unsupported);
     }
 
     private static List<(string Type, string Path, string Where)>? Modules(string folder)
@@ -120,15 +136,16 @@ internal static class SentenceReader
         var file = path.Length == 0 ? "config.json" : $"{path}/config.json";
         if (path.Length == 0 || JsonFile.ReadObject(folder, file) is not { } config)
         {
-            notes.Add($"{file} of the Pooling module is missing; the mean over the tokens is taken.");
-            return (new PoolingModule([PoolingMode.Mean]), $"default ({file} is missing)");
+            notes.Add($"{file} of the Pooling module is missing: the mean over the tokens is taken. Set {Setting(folder)}:Pooling to change it.");
+            return (new PoolingModule([PoolingMode.Mean]), $"{Assumed} ({file} is missing)");
         }
 
+        RequireKnownFlags(config, file, PoolingFlags, static name => name.StartsWith("pooling_mode", StringComparison.Ordinal));
         var includePrompt = !config.TryGetProperty("include_prompt", out var include) || include.ValueKind != JsonValueKind.False;
         if (config.TryGetProperty("pooling_mode", out var named) && named.ValueKind is JsonValueKind.String or JsonValueKind.Array)
         {
             JsonElement[] names = named.ValueKind == JsonValueKind.String ? [named] : [.. named.EnumerateArray()];
-            var chosen = names.Select(n => Mode(n, file)).Distinct().Order().ToArray();
+            var chosen = names.Select(n => Mode(n, file)).Distinct().ToArray();
             return chosen.Length > 0 ? (new PoolingModule(chosen, includePrompt), file) : throw None();
         }
 
@@ -147,10 +164,24 @@ internal static class SentenceReader
         ModelLoadException None() => new($"{file} asks for no pooling at all. Set one of {string.Join(", ", Poolings.Select(p => p.Flag))} to true.");
     }
 
-    private static (PoolingModule, string Source) NoPooling(List<string> notes)
+    private static (PoolingModule, string Source) NoPooling(string folder, List<string> notes)
     {
-        notes.Add("modules.json names no Pooling; the mean over the tokens is taken.");
-        return (new PoolingModule([PoolingMode.Mean]), "default (modules.json names no Pooling)");
+        notes.Add($"modules.json names no Pooling: the mean over the tokens is taken. Set {Setting(folder)}:Pooling to change it.");
+        return (new PoolingModule([PoolingMode.Mean]), $"{Assumed} (modules.json names no Pooling)");
+    }
+
+    private static string Setting(string folder) => $"Models:{Path.GetFileName(folder)}";
+
+    /// <summary>A flag that is set and not known would change the numbers in a way that is not known.</summary>
+    private static void RequireKnownFlags(JsonElement config, string file, HashSet<string> known, Func<string, bool> others)
+    {
+        foreach (var member in config.EnumerateObject())
+        {
+            if (member.Value.ValueKind == JsonValueKind.True && !known.Contains(member.Name) && !others(member.Name))
+            {
+                throw new ModelLoadException($"{file}: $.{member.Name} is true, and what it asks for is not known. Known flags are {string.Join(", ", known)}; set it to false if it does not change the vectors.");
+            }
+        }
     }
 
     private static bool IsSet(JsonElement flag) => flag.ValueKind == JsonValueKind.True || (flag.ValueKind == JsonValueKind.Number && flag.TryGetDouble(out var number) && number != 0);
@@ -173,6 +204,7 @@ internal static class SentenceReader
     {
         var file = $"{path}/config.json";
         var config = JsonFile.ReadObject(folder, file) ?? throw new ModelLoadException($"{file} of the Dense module is missing. Download the folder again.");
+        RequireKnownFlags(config, file, DenseFlags, static _ => false);
         foreach (var side in (string[])["module_input_name", "module_output_name"])
         {
             if (ConfigReader.Text(config, side) is { } name and not "sentence_embedding")
@@ -207,7 +239,16 @@ internal static class SentenceReader
 
         RequireSize("in_features", inputs);
         RequireSize("out_features", outputs);
-        return new DenseModule(inputs, outputs, matrix, bias?.Values, activation);
+        var residual = ConfigReader.Flag(config, "use_residual");
+        float[]? projection = null;
+        if (residual && inputs != outputs)
+        {
+            projection = weights.Read("residual.weight") is ([var to, var from], var values) && to == outputs && from == inputs
+                ? values
+                : throw new ModelLoadException($"{path}/model.safetensors has no matrix 'residual.weight' of {outputs} rows and {inputs} columns, which $.use_residual of {file} asks for. Save the module again.");
+        }
+
+        return new DenseModule(inputs, outputs, matrix, bias?.Values, activation, residual, projection);
 
         void RequireSize(string name, int actual)
         {
@@ -276,7 +317,19 @@ internal static class SentenceReader
     }
 
     /// <summary>The transformer's own file, which older folders name after their family.</summary>
-    private static JsonElement? Transformer(string folder, string path) => TransformerFiles.Select(family => JsonFile.ReadObject(folder, $"{path}sentence_{family}_config.json")).FirstOrDefault(file => file is not null);
+    private static (JsonElement? Content, string? File) Transformer(string folder, string path)
+    {
+        foreach (var family in TransformerFiles)
+        {
+            var file = $"{path}sentence_{family}_config.json";
+            if (JsonFile.ReadObject(folder, file) is { } content)
+            {
+                return (content, file);
+            }
+        }
+
+        return (null, null);
+    }
 
     private static int? Length(JsonElement? bert) =>
         bert is { } b && b.TryGetProperty("max_seq_length", out var length) && length.ValueKind == JsonValueKind.Number && length.TryGetInt32(out var tokens) && tokens > 0 ? tokens : null;

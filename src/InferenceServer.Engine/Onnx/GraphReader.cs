@@ -21,6 +21,7 @@ internal static class GraphReader
             QuantizesActivations = model.Graph.Nodes.Any(QuantizesActivations),
             WeightType = WeightType(model),
             PositionRows = PositionTable.Rows(model, index),
+            TokenRows = TokenTable.Rows(index),
             ExternalData = [.. model.ExternalFiles],
         };
     }

@@ -37,6 +37,12 @@ internal sealed class ModelParts : IDisposable
     /// <summary>Most tokens of a sequence.</summary>
     public int MaxTokens { get; set; }
 
+    /// <summary>What says so.</summary>
+    public string MaxTokensSource { get; set; } = "";
+
+    /// <summary>What a person set for the model.</summary>
+    public ModelSettings Settings { get; init; } = ModelSettings.None;
+
     /// <summary>What a person should know that does not keep the model from being served.</summary>
     public List<string> Notes { get; } = [];
 
@@ -51,6 +57,8 @@ internal sealed class ModelParts : IDisposable
             Tokenizer = Tokenizer!,
             Executor = executor,
             MaxTokens = MaxTokens,
+            MaxTokensSource = MaxTokensSource,
+            Settings = Settings,
             Sha256 = new Lazy<Task<string>>(() => Task.Run(() => ModelBuilder.Sha256(file))),
         };
     }
@@ -83,7 +91,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
         var id = ModelFolders.IdOf(root);
         var settings = options.Models.GetValueOrDefault(id, ModelSettings.None);
         var reading = Task.Run(() => problems.Try(() => Tokenizer.Load(root, settings.TokenizerConfig, id)), cancellation);
-        var parts = new ModelParts();
+        var parts = new ModelParts { Settings = settings };
         try
         {
             parts.Config = problems.Try(() => ManifestReader.Config(root, parts.Notes));
@@ -97,7 +105,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
 
             if (parts is { File: { } file, Config: { } config })
             {
-                parts.Graph = problems.Try(() => Graph.Open(new GraphSource(file.Summary, config, path => Expose(file, path, config)), device));
+                parts.Graph = problems.Try(() => Graph.Open(new GraphSource(file.Summary, config, path => Expose(file, path, config), Given(root, id, settings, file.Summary.File)), device));
             }
 
             parts.Tokenizer = reading.GetAwaiter().GetResult(); // its failure is as good a reason as the graph's
@@ -136,10 +144,11 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
         }
 
         graph.PadId = manifest.Config.PadTokenId ?? tokenizer.Named.Pad?.Id ?? 0;
-        parts.MaxTokens = MaxTokens(manifest, file.Summary, tokenizer, graph, parts.Notes);
+        graph.FirstPosition = FirstPosition(manifest.Config, file.Summary);
+        (parts.MaxTokens, parts.MaxTokensSource) = Limit(parts, manifest, file.Summary, tokenizer, graph);
         parts.Summary = problems.Try(() =>
         {
-            var (summary, note) = WarmUp.Run(graph, file.Summary, tokenizer, parts.MaxTokens);
+            var (summary, note) = WarmUp.Run(graph, file.Summary, tokenizer, manifest, parts.MaxTokens);
             if (note is not null)
             {
                 parts.Notes.Add(note);
@@ -147,11 +156,37 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
 
             return summary;
         });
+        if (parts.Summary is not null)
+        {
+            var model = parts.ToModel(NoExecutor.Instance); // what it can do is read, nothing runs
+            problems.Try<object>(() =>
+            {
+                ModelNotes.RequireFitting(model);
+                parts.Notes.AddRange(ModelNotes.Of(model));
+                return parts;
+            });
+        }
+
         if (graph.NotShared is { } reason)
         {
             parts.Notes.Add($"The variants of its graph do not share one copy of the weights: {reason}.");
         }
     }
+
+    private static GivenInputs Given(string root, string id, ModelSettings settings, string file)
+    {
+        var text = OnnxFiles.All(root).FirstOrDefault(name => Path.GetFileName(name).StartsWith("text_model", StringComparison.Ordinal) && Path.GetFullPath(name, root) != file);
+        return new GivenInputs($"Models:{id}", settings.Inputs, text);
+    }
+
+    /// <summary>
+    /// Where <c>position_ids</c> begin. Tables of RoBERTa's kind number text from the padding id + 1 and have as many rows more than a round number of positions, which
+    /// config.json and the graph's table say both; any other begins at 0.
+    /// </summary>
+    internal static int FirstPosition(ModelConfig config, GraphSummary graph) =>
+        graph.Inputs.Any(i => i.Name.StartsWith("position_ids", StringComparison.Ordinal)) && graph.PositionRows is { } rows && config.PadTokenId is >= 0 and < 64 && config.MaxPositions == rows - config.PadTokenId - 1
+            ? config.PadTokenId.Value + 1
+            : 0;
 
     /// <summary>The bytes of a file with its attention as outputs. An optimized copy must show the very attention of the original: nothing may have been fused away or renamed.</summary>
     private static byte[]? Expose(OnnxGraph original, string path, ModelConfig config)
@@ -167,16 +202,39 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
             : null;
     }
 
-    // The smallest of what the files say.
-    private static int MaxTokens(ModelManifest manifest, GraphSummary graph, Tokenizer tokenizer, Graph session, List<string> notes)
+    // A setting, else max_seq_length, else model_max_length; positions and the graph's own tables bound each.
+    private static (int Tokens, string Source) Limit(ModelParts parts, ModelManifest manifest, GraphSummary graph, Tokenizer tokenizer, Graph session)
     {
-        int?[] limits = [manifest.Config.MaxPositions, graph.PositionRows, tokenizer.ModelMaxLength, manifest.Sentence?.MaxSequenceLength, session.Constraints.FixedLength];
-        if (limits.Min() is { } limit)
+        var sentence = manifest.Sentence;
+        var file = Path.GetFileName(graph.File);
+        (int? Tokens, string Source) asked = parts.Settings.MaxTokens is { } set ? (set, $"the setting Models:{manifest.Id}:MaxTokens")
+            : sentence?.MaxSequenceLength is { } length ? (length, $"max_seq_length of {sentence.LengthFile ?? "sentence_bert_config.json"}")
+            : (tokenizer.ModelMaxLength, "model_max_length of tokenizer_config.json");
+        if (parts.Settings.MaxTokens is null && sentence?.MaxSequenceLength is { } own && tokenizer.ModelMaxLength < own)
         {
-            return limit;
+            parts.Notes.Add(string.Create(CultureInfo.InvariantCulture, $"{asked.Source} is {own} and replaces model_max_length of tokenizer_config.json, which is {tokenizer.ModelMaxLength}. Set Models:{manifest.Id}:MaxTokens to change it."));
         }
 
-        notes.Add(string.Create(CultureInfo.InvariantCulture, $"No file says how many tokens a sequence may have; {DefaultMaxTokens} are allowed. Set model_max_length in tokenizer_config.json to change it."));
-        return DefaultMaxTokens;
+        (int? Tokens, string Source)[] limits =
+        [
+            asked, (manifest.Config.MaxPositions, "the positions of config.json"), (graph.PositionRows - session.FirstPosition, $"the table of positions in {file}"), (session.Constraints.FixedLength, $"the fixed length of {file}"),
+        ];
+        var (least, source) = limits.Where(limit => limit.Tokens is not null).MinBy(limit => limit.Tokens);
+        if (least is { } tokens)
+        {
+            return (tokens, source);
+        }
+
+        parts.Notes.Add(string.Create(CultureInfo.InvariantCulture, $"No file says how many tokens a sequence may have; {DefaultMaxTokens} are allowed. Set Models:{manifest.Id}:MaxTokens to change it."));
+        return (DefaultMaxTokens, "no file names a limit");
+    }
+
+    /// <summary>Stands for the way to a graph while a model is only looked at.</summary>
+    private sealed class NoExecutor : IGraphExecutor
+    {
+        public static readonly NoExecutor Instance = new();
+
+        public Task<T[]> RunAsync<T>(IReadOnlyList<GraphInput> inputs, IReadOnlyList<string> outputs, RowReader<T> read, RequestContext context) =>
+            Task.FromException<T[]>(new InvalidOperationException("The model is only looked at."));
     }
 }

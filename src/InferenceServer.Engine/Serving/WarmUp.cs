@@ -15,15 +15,17 @@ internal static class WarmUp
 {
     private const string Short = "A first run.";
     private const string Long = "A second sentence, which is longer than the first, so that the first one is padded when both run together.";
+    private const int ShortTokens = 3;
+    private const int LongestTried = 160; // what shares a batch by default on a CPU: half of its padded tokens
     private const float Tolerance = 1e-3f; // relative to the largest value where that is above 1
     private const float HalfTolerance = 3e-2f; // float16 sums differ by their order
 
     /// <summary>Runs the graph; returns the summary with the shapes that were seen, and a note for people when its sequences run one at a time, else null.</summary>
     /// <exception cref="ModelLoadException">The graph cannot run what the tokenizer gives.</exception>
-    public static (GraphSummary Summary, string? Note) Run(Graph graph, GraphSummary summary, Tokenizer tokenizer, int maxTokens)
+    public static (GraphSummary Summary, string? Note) Run(Graph graph, GraphSummary summary, Tokenizer tokenizer, ModelManifest manifest, int maxTokens)
     {
         GraphInput[] rows = [Row(Short), Row(Long)];
-        return Run(graph, summary, rows);
+        return Run(graph, summary, rows, manifest, maxTokens);
 
         GraphInput Row(string text)
         {
@@ -35,7 +37,7 @@ internal static class WarmUp
     }
 
     /// <summary>Runs two rows alone and together and compares.</summary>
-    internal static (GraphSummary Summary, string? Note) Run(Graph graph, GraphSummary summary, IReadOnlyList<GraphInput> rows)
+    internal static (GraphSummary Summary, string? Note) Run(Graph graph, GraphSummary summary, IReadOnlyList<GraphInput> rows, ModelManifest? manifest = null, int maxTokens = 0)
     {
         if (graph.Constraints.EqualLengthsOnly)
         {
@@ -57,7 +59,61 @@ internal static class WarmUp
                 : $"{file}: the first run failed: {Graph.Explain(e)}. Export the model again.", e);
         }
 
-        return (WithShapes(summary, rows, alone), Note(graph, summary, rows, outputs, alone));
+        RequireNumbers(summary, outputs, alone, manifest);
+        var note = Note(graph, summary, rows, outputs, alone) ?? Extremes(graph, summary, rows[0], outputs, manifest, maxTokens);
+        return (WithShapes(summary, rows, alone), note);
+    }
+
+    /// <summary>A graph that gives no numbers for any text gives none for the next either.</summary>
+    private static void RequireNumbers(GraphSummary summary, IReadOnlyList<string> outputs, List<Dictionary<string, (float[] Data, int[] Shape)>> alone, ModelManifest? manifest)
+    {
+        // Minus infinity is a number to a mask.
+        if (outputs.FirstOrDefault(o => alone.TrueForAll(row => row[o].Data.Any(value => float.IsNaN(value) || float.IsPositiveInfinity(value)))) is not { } output)
+        {
+            return;
+        }
+
+        var others = manifest is null ? [] : OnnxFiles.All(manifest.Folder).Where(name => Path.GetFullPath(name, manifest.Folder) != summary.File).ToList();
+        var cause = summary.WeightType is "float16" or "bfloat16" ? $"its weights have half precision ({summary.WeightType}), which is the likely cause" : "the file may be damaged, or was made with half precision in between";
+        var remedy = others.Count > 0 ? $"Choose another file with the setting Models:{manifest!.Id}:File: {string.Join(", ", others.Take(5))}." : "Export the model again with float32.";
+        throw new ModelLoadException($"{Path.GetFileName(summary.File)}: the output '{output}' holds values that are no numbers (NaN or infinity) for every text of the first run; {cause}. {remedy}");
+    }
+
+    /// <summary>
+    /// Whether a short row changes beside ones much longer: what depends on the padded length, such as an overflow or a local attention's window, shows there only.
+    /// Lengths just above powers of two, beyond the window that config.json names, and the longest that is tried.
+    /// </summary>
+    private static string? Extremes(Graph graph, GraphSummary summary, GraphInput row, IReadOnlyList<string> outputs, ModelManifest? manifest, int maxTokens)
+    {
+        var longest = Math.Min(maxTokens, LongestTried);
+        if (graph.Constraints is { MaxSequences: 1 } or { EqualLengthsOnly: true } or { FixedLength: not null } || longest <= ShortTokens)
+        {
+            return null;
+        }
+
+        var root = manifest?.Config.Root ?? default;
+        int[] windows = [.. ((string[])["local_attention", "sliding_window", "attention_window", "window_size"]).Select(name => ConfigReader.Number(root, name)).OfType<int>().Select(window => window + 1)];
+        var few = OfLength(row, ShortTokens);
+        try
+        {
+            var alone = Read(graph, [few], outputs)[0];
+            foreach (var length in (IEnumerable<int>)[.. ((int[])[17, 33, 65, 129, .. windows]).Where(length => length > ShortTokens && length < longest).Distinct().Order(), longest])
+            {
+                var beside = Read(graph, [few, OfLength(row, length)], outputs)[0];
+                if (outputs.FirstOrDefault(o => !Equal(alone[o], beside[o], summary.WeightType == "float16" ? HalfTolerance : Tolerance)) is { } output)
+                {
+                    graph.RunAlone();
+                    return string.Create(CultureInfo.InvariantCulture, $"In a batch padded to {length} tokens its output '{output}' differs from that of a sequence alone: sequences run one at a time.");
+                }
+            }
+
+            return null;
+        }
+        catch (InferenceException e)
+        {
+            graph.RunAlone();
+            return $"The graph refuses a batch of lengths far apart ({Graph.Explain(e)}): sequences run one at a time.";
+        }
     }
 
     private static string? Note(

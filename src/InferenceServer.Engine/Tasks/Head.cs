@@ -67,6 +67,52 @@ internal sealed record Head(HeadKind Kind, string Output, string? EndOutput = nu
             : ByName(model, kind) ?? ByOutputs(model);
     }
 
+    /// <summary>What is said of a head that config.json names and the graph lacks, with the remedy; null where nothing is missing. A body that modules.json describes lacks no language-model head.</summary>
+    public static string? Lost(Model model)
+    {
+        if (model.Manifest.Files.IsEncoderDecoder)
+        {
+            return null;
+        }
+
+        foreach (var name in model.Manifest.Config.Architectures)
+        {
+            var (suffix, kind) = Array.Find(Suffixes, s => name.EndsWith(s.Suffix, StringComparison.Ordinal));
+            if (suffix is null || kind is not { } promised || (promised is HeadKind.MaskedLanguageModel or HeadKind.CausalLanguageModel && model.Manifest.Sentence is not null))
+            {
+                continue;
+            }
+
+            return promised == HeadKind.MaskedLanguageModel && model.Tokenizer.Named.Mask is null && ByName(model, promised) is not null ? null
+                : $"config.json: $.architectures promises a head ({name}) and the graph has no output of one (it has {string.Join(", ", model.Graph.Outputs.Select(o => o.Name))}). Export it with optimum-cli export onnx --task {ExportTask(promised)}.";
+        }
+
+        return null;
+    }
+
+    /// <summary>The id of a label by its name; -1 when the model has none of it.</summary>
+    public static int IndexOf(Model model, string label)
+    {
+        var count = model.Capabilities.LabelCount ?? model.Manifest.Config.Labels.Count;
+        for (var id = 0; id < count; id++)
+        {
+            if (string.Equals(Label(model, id), label, StringComparison.OrdinalIgnoreCase))
+            {
+                return id;
+            }
+        }
+
+        return -1;
+    }
+
+    /// <summary>The labels of a model in a sentence.</summary>
+    public static string Known(Model model)
+    {
+        const int most = 20;
+        var count = model.Capabilities.LabelCount ?? model.Manifest.Config.Labels.Count;
+        return count == 0 ? "It has no labels." : $"It has {string.Join(", ", Enumerable.Range(0, Math.Min(count, most)).Select(id => Label(model, id)))}{(count > most ? ", ..." : "")}.";
+    }
+
     /// <summary>Number of labels where the files say it, else null.</summary>
     public int? LabelCount(Model model)
     {
@@ -79,6 +125,15 @@ internal sealed record Head(HeadKind Kind, string Output, string? EndOutput = nu
 
     /// <summary>The name of a label: the config's, or LABEL_n as transformers has it.</summary>
     public static string Label(Model model, int id) => id < model.Manifest.Config.Labels.Count ? model.Manifest.Config.Labels[id] : $"LABEL_{id}";
+
+    private static string ExportTask(HeadKind kind) => kind switch
+    {
+        HeadKind.MaskedLanguageModel => "fill-mask",
+        HeadKind.CausalLanguageModel => "text-generation",
+        HeadKind.SequenceClassification => "text-classification",
+        HeadKind.TokenClassification => "token-classification",
+        _ => "question-answering",
+    };
 
     private static Head? ByName(Model model, HeadKind kind) => kind switch
     {

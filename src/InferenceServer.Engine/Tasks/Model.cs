@@ -24,6 +24,8 @@ public sealed record Model
         Tokenizer = original.Tokenizer;
         Executor = original.Executor;
         MaxTokens = original.MaxTokens;
+        MaxTokensSource = original.MaxTokensSource;
+        Settings = original.Settings;
         Sha256 = original.Sha256;
     }
 
@@ -39,8 +41,14 @@ public sealed record Model
     /// <summary>The way to the graph.</summary>
     public required IGraphExecutor Executor { get; init; }
 
-    /// <summary>Most tokens of one sequence, special tokens included: the smallest of what the files say.</summary>
+    /// <summary>Most tokens of one sequence, special tokens included.</summary>
     public required int MaxTokens { get; init; }
+
+    /// <summary>What <see cref="MaxTokens"/> comes from, for people: a file with its field, a setting, or the graph.</summary>
+    public string MaxTokensSource { get; init; } = "its files";
+
+    /// <summary>What a person set for the model.</summary>
+    public ModelSettings Settings { get; init; } = ModelSettings.None;
 
     /// <summary>SHA-256 of the ONNX file, lower-case hex (provenance), computed once in the background; empty when the file cannot be read any more.</summary>
     public required Lazy<Task<string>> Sha256 { get; init; }

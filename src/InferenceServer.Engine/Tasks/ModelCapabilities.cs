@@ -13,7 +13,15 @@ public sealed class ModelCapabilities
     internal ModelCapabilities(Model model)
     {
         Head = Head.Of(model);
+        LostHead = Head is null ? Head.Lost(model) : null;
         LabelCount = Head?.LabelCount(model);
+        var prompts = new Dictionary<string, string>(model.Manifest.Sentence?.Prompts ?? model.Settings.Prompts, StringComparer.Ordinal);
+        foreach (var (name, text) in model.Settings.Prompts)
+        {
+            prompts[name] = text;
+        }
+
+        Prompts = prompts;
         TokenStates = EmbeddingPlan.FindTokenStates(model, Head);
         SentenceVector = EmbeddingPlan.FindSentenceVector(model, Head);
         tasks = new Lazy<IReadOnlyList<ITask>>(() => [.. TaskCatalogue.All.Where(task => task.Supports(model))]);
@@ -25,6 +33,15 @@ public sealed class ModelCapabilities
 
     /// <summary>The head, or null when the model has none (an encoder without one, an encoder-decoder).</summary>
     internal Head? Head { get; }
+
+    /// <summary>That config.json promises a head which the graph lacks, and the remedy, in sentences; null when it does not.</summary>
+    internal string? LostHead { get; }
+
+    /// <summary>Prompts by name, the folder's and those that were set.</summary>
+    public IReadOnlyDictionary<string, string> Prompts { get; }
+
+    /// <summary>How token vectors become one when the request says nothing else; null when the model makes no vectors.</summary>
+    public PoolingChoice? Pooling => Embedding?.Choice;
 
     /// <summary>Number of labels, where there is a head and the files say it.</summary>
     internal int? LabelCount { get; }

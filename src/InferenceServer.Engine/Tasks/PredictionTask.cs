@@ -30,6 +30,9 @@ public abstract class PredictionTask<TRequest, TResult> : IPredictionTask, ITask
     /// <inheritdoc/>
     public abstract bool Supports(Model model);
 
+    /// <inheritdoc/>
+    public virtual string? WhyNot(Model model) => model.Capabilities.LostHead;
+
     /// <summary>Runs the task: a result for each input, in their order.</summary>
     /// <inheritdoc/>
     public abstract Task<IReadOnlyList<TResult>> RunAsync(Model model, TRequest request, RequestContext context);

@@ -40,6 +40,9 @@ public sealed record TextInput
     /// <summary>Whether a text gets the special tokens of the tokenizer. Ids never do.</summary>
     public bool AddSpecialTokens { get; init; } = true;
 
+    /// <summary>Whether a text without characters is tokenised all the same: one that a client sent with white space alone.</summary>
+    internal bool MayBeEmpty { get; init; }
+
     /// <summary>Input <paramref name="index"/> of a request as text, with the second text of a pair where there is one.</summary>
     public static TextInput Of(string text, string? pair = null, int index = 0) =>
         new() { Text = text, Pair = pair, Argument = Inputs[index], PairArgument = Pairs[index] };
@@ -72,12 +75,17 @@ public sealed record TextInput
         {
             throw InferenceException.Unprocessable(
                 Argument,
-                $"{Argument} is {length} tokens long, special tokens included; the model takes at most {model.MaxTokens}. Shorten it{(remedy is null ? (ErrorText)$"" : $", or {remedy}")}.");
+                $"{Argument} is {length} tokens long, special tokens included; the model takes at most {model.MaxTokens} ({model.MaxTokensSource}). Shorten it{(remedy is null ? (ErrorText)$"" : $", or {remedy}")}.");
         }
 
         if (length == 0)
         {
             throw InferenceException.Unprocessable(Argument, $"{Argument} has no tokens: at least 1 is needed. Send a text with at least one word.");
+        }
+
+        if (Ids is null)
+        {
+            RequireKnown(model, prepared.Encoding);
         }
 
         context.AddTokens(length);
@@ -202,8 +210,28 @@ public sealed record TextInput
     /// <summary>What is said of an input that is empty; null when it is not.</summary>
     private ErrorText? Empty() =>
         Ids is { Length: 0 } ? (ErrorText)$"{Argument} is an empty list of token ids: at least 1 is needed."
-        : Ids is null && string.IsNullOrEmpty(Text) ? EmptyText(Argument)
+        : Ids is null && !MayBeEmpty && string.IsNullOrEmpty(Text) ? EmptyText(Argument)
         : null;
+
+    /// <summary>The graph has a vector for every token of the text, of what was cut off into further windows too.</summary>
+    /// <exception cref="InferenceException">It lacks one; the message names the input and the token.</exception>
+    internal void RequireKnown(Model model, TokenEncoding encoding)
+    {
+        if (model.Graph.TokenRows is not { } rows)
+        {
+            return;
+        }
+
+        foreach (var window in (IEnumerable<TokenEncoding>)[encoding, .. encoding.Overflowing])
+        {
+            var at = Array.FindIndex(window.Ids, id => id >= rows);
+            if (at >= 0)
+            {
+                var own = window.SequenceIds[at] == 1 ? PairArgument : Argument;
+                throw InferenceException.Unprocessable(own, $"{own} has the token '{window.Tokens[at]}' (id {window.Ids[at]}), which the graph has no vector for: it knows the ids from 0 to {rows - 1}. Leave the token out of the text.");
+            }
+        }
+    }
 
     private PreparedInput PrepareText(Model model, string text, RequestContext context, Truncation? truncation)
     {
@@ -229,7 +257,7 @@ public sealed record TextInput
             throw InferenceException.Unprocessable(PairArgument, $"{PairArgument} cannot go with token ids: {Argument} already is the whole sequence. Send the texts, or leave the pair out.");
         }
 
-        var vocabulary = model.Manifest.Config.VocabularySize ?? model.Tokenizer.VocabularySize;
+        var vocabulary = model.Graph.TokenRows ?? model.Manifest.Config.VocabularySize ?? model.Tokenizer.VocabularySize;
         for (var i = 0; i < ids.Length; i++)
         {
             if ((uint)ids[i] >= (uint)vocabulary)

@@ -33,6 +33,73 @@ public sealed class InputBindingTests
         Assert.Equal(expected, Run(graph, "y"));
     }
 
+    [Fact]
+    public void Positions_begin_where_the_graph_begins_to_count()
+    {
+        using var session = Ids().Input("position_ids", TinyGraph.Int64, "batch", "sequence").Node("Cast", ["position_ids"], "y", ("to", TinyGraph.Float)).Output("y", TinyGraph.Float, "batch", "sequence").Load();
+        session.FirstPosition = 2;
+        using var run = session.Run([Long], ["y"]);
+        Assert.Equal([2, 3, 4], run.Row("y", 0).Data.ToArray());
+    }
+
+    [Theory]
+    [InlineData(130, 1, 128, 2)] // RoBERTa: pad_token_id 1, 128 positions
+    [InlineData(128, 1, 128, 0)]
+    [InlineData(130, 1, 130, 0)]
+    [InlineData(130, null, 128, 0)]
+    public void Where_positions_begin_is_said_by_config_and_table_together(int rows, int? pad, int positions, int first)
+    {
+        var graph = new GraphSummary { File = "x", Inputs = [new GraphTensor("position_ids", ElementType.Int64, ["b", "s"])], Outputs = [], Attention = [], PositionRows = rows };
+        var config = ModelConfig.From(default) with { PadTokenId = pad, MaxPositions = positions };
+        Assert.Equal(first, ModelBuilder.FirstPosition(config, graph));
+        Assert.Equal(0, ModelBuilder.FirstPosition(config, graph with { Inputs = [] }));
+    }
+
+    [Theory]
+    [InlineData(TinyGraph.Int64)]
+    [InlineData(TinyGraph.Float)]
+    public void An_input_without_a_role_gets_the_value_that_was_set(int type)
+    {
+        TinyGraph Graph() => Ids().Input("task_id", type, "batch", "sequence").Node("Cast", ["task_id"], "y", ("to", TinyGraph.Float)).Output("y", TinyGraph.Float, "batch", "sequence");
+        using var session = Graph().Load(given: Given(("task_id", 4)));
+        using var run = session.Run([Long], ["y"]);
+        Assert.Equal([4, 4, 4], run.Row("y", 0).Data.ToArray());
+
+        Refused(() => Graph().Load(given: Given()), "Models:x:Inputs:task_id");
+        Refused(() => Graph().Load(given: Given() with { TextFile = "onnx/text_model.onnx" }), "onnx/text_model.onnx");
+        Refused(() => Graph().Load(given: Given(("task_id", 4), ("other", 1))), "Models:x:Inputs:other");
+        Refused(() => Graph().Load(given: Given(("task_id", long.MaxValue))), "Models:x:Inputs:task_id");
+
+        static GivenInputs Given(params (string Name, long Value)[] values) => new("Models:x", values.ToDictionary(v => v.Name, v => v.Value), null);
+        static void Refused(Func<Graph> load, string says) => Assert.Contains(says, Assert.Throws<ModelLoadException>(load).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_graph_that_gives_no_numbers_for_any_text_is_refused_with_the_cause()
+    {
+        // The logarithm of what is below 0.
+        using var session = Ids().Input("attention_mask", TinyGraph.Int64, "batch", "sequence").Node("Cast", ["input_ids"], "ids", ("to", TinyGraph.Float)).Node("Neg", ["ids"], "less").Node("Log", ["less"], "y").Output("y", TinyGraph.Float, "batch", "sequence").Load();
+        var summary = new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [], WeightType = "float16" };
+        var error = Assert.Throws<ModelLoadException>(() => WarmUp.Run(session, summary, [Short, Long]));
+        Assert.Contains("'y'", error.Message, StringComparison.Ordinal);
+        Assert.Contains("half precision", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_graph_that_changes_short_rows_beside_long_ones_runs_one_at_a_time_and_says_so()
+    {
+        // y = ids + (e^length - e^length), which is no number any more where the padded length is above 88.
+        TinyGraph Graph() => Ids().Input("attention_mask", TinyGraph.Int64, "batch", "sequence").Node("Cast", ["input_ids"], "ids", ("to", TinyGraph.Float)).Node("Shape", ["input_ids"], "shape")
+            .Node("ReduceMax", ["shape"], "length", ("keepdims", 0)).Node("Cast", ["length"], "n", ("to", TinyGraph.Float)).Node("Exp", ["n"], "e").Node("Sub", ["e", "e"], "none").Node("Add", ["ids", "none"], "y")
+            .Output("y", TinyGraph.Float, "batch", "sequence");
+        var summary = new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [] };
+        using var near = Graph().Load();
+        Assert.Null(WarmUp.Run(near, summary, [Short, Long], maxTokens: 80).Note);
+        using var far = Graph().Load();
+        Assert.Contains("129 tokens", WarmUp.Run(far, summary, [Short, Long], maxTokens: 512).Note, StringComparison.Ordinal);
+        Assert.Equal(1, far.Constraints.MaxSequences);
+    }
+
     [Theory]
     [InlineData("seqlens_k", new float[] { 2, 0 })]
     public void Lengths_are_given_by_row(string name, float[] expected) =>

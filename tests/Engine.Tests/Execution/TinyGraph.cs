@@ -40,13 +40,13 @@ internal sealed class TinyGraph
     public byte[] ToBytes() => new ModelProto { IrVersion = 8, Graph = graph, OpsetImport = { new OperatorSetIdProto { Version = 13 } } }.ToByteArray();
 
     /// <summary>The graph, open on the CPU.</summary>
-    public Graph Load(ModelConfig? config = null)
+    public Graph Load(ModelConfig? config = null, GivenInputs? given = null)
     {
         var file = Path.Combine(Directory.CreateTempSubdirectory("tiny-").FullName, "tiny.onnx");
         try
         {
             File.WriteAllBytes(file, ToBytes());
-            return Graph.Open(new GraphSource(new GraphSummary { File = file, Inputs = [], Outputs = [], Attention = [] }, config ?? ModelConfig.From(default), _ => null), ZooGraph.Cpu);
+            return Graph.Open(new GraphSource(new GraphSummary { File = file, Inputs = [], Outputs = [], Attention = [] }, config ?? ModelConfig.From(default), _ => null, given), ZooGraph.Cpu);
         }
         finally
         {

@@ -20,7 +20,8 @@ public sealed class SentencePipelineTests
     [InlineData("""{"pooling_mode": "lasttoken"}""", "LastToken")]
     [InlineData("""{"embedding_dimension": 8, "pooling_mode": "CLS", "include_prompt": true}""", "Cls")]
     [InlineData("""{"pooling_mode": "mean_sqrt_len_tokens"}""", "MeanSqrtLen")]
-    [InlineData("""{"pooling_mode": ["mean", "cls"]}""", "Cls,Mean")]
+    [InlineData("""{"pooling_mode": ["mean", "cls"]}""", "Mean,Cls")]
+    [InlineData("""{"pooling_mode": ["lasttoken", "cls", "max", "lasttoken"]}""", "LastToken,Cls,Max")]
     [InlineData("""{"word_embedding_dimension": 8}""", "Mean")]
     public void Poolings_are_read_in_the_order_they_are_concatenated(string config, string modes)
     {
@@ -116,6 +117,7 @@ public sealed class SentencePipelineTests
     [InlineData("""{"in_features": 3, "out_features": 3, "bias": false}""", "$.out_features")]
     [InlineData("""{"bias": false, "activation_function": "my.Swoosh"}""", "Swoosh")]
     [InlineData("""{"bias": false, "module_input_name": "token_embeddings"}""", "token_embeddings")]
+    [InlineData("""{"bias": false, "use_gate": true}""", "$.use_gate")]
     public void A_Dense_that_does_not_fit_is_refused(string config, string reason)
     {
         using var folder = WithDense(config);
@@ -158,17 +160,36 @@ public sealed class SentencePipelineTests
     [InlineData("sentence_transformers.models.CNN", "CNN")]
     [InlineData("sentence_transformers.models.WeightedLayerPooling", "WeightedLayerPooling")]
     [InlineData("mine.Router", "Router")]
-    public void A_module_that_is_not_known_is_refused_by_name(string type, string name)
+    public void A_module_that_is_not_known_keeps_vectors_from_being_made_and_is_named(string type, string name)
     {
         using var folder = new Folder(("config.json", "{}"), ("model.onnx", "x"), ("modules.json", $$"""[{{Transformer}}, {"path": "1", "type": "{{type}}"}]"""));
 
-        Assert.Contains($"'{name}'", Assert.Throws<ModelLoadException>(() => ModelManifest.Read(folder.Path)).Message, StringComparison.Ordinal);
+        var manifest = ModelManifest.Read(folder.Path);
+
+        Assert.Contains($"'{name}'", manifest.Sentence!.Unsupported, StringComparison.Ordinal);
+        Assert.Contains(manifest.Notes, note => note.Contains($"'{name}'", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_residual_of_a_Dense_has_a_matrix_where_the_sizes_differ()
+    {
+        using var folder = WithDense("""{"bias": false, "use_residual": true, "activation_function": "torch.nn.modules.linear.Identity"}""");
+        folder.WriteTensors("2_Dense/model.safetensors", """{"linear.weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}""", new byte[24]);
+        Assert.Contains("residual.weight", Assert.Throws<ModelLoadException>(() => ModelManifest.Read(folder.Path)).Message, StringComparison.Ordinal);
+
+        folder.WriteTensors(
+            "2_Dense/model.safetensors",
+            """{"linear.weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, "residual.weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [24, 48]}}""",
+            [.. new byte[24], .. Enumerable.Range(1, 6).SelectMany(i => BitConverter.GetBytes((float)i))]);
+        var dense = Assert.IsType<DenseModule>(ModelManifest.Read(folder.Path).Sentence!.Modules[1]);
+        Assert.Equal([1f, 2, 3, 4, 5, 6], dense.Residual!);
     }
 
     [Theory]
     [InlineData("1_Pooling/config.json", """{"pooling_mode_mean_tokens": false}""", "no pooling at all")]
     [InlineData("1_Pooling/config.json", """{"pooling_mode": "attention"}""", "attention")]
     [InlineData("1_Pooling/config.json", """{"pooling_mode_strange": true}""", "pooling_mode_strange")]
+    [InlineData("1_Pooling/config.json", """{"pooling_mode": "mean", "skip_special_tokens": true}""", "$.skip_special_tokens")]
     [InlineData("1_Pooling/config.json", """[1]""", "an object")]
     [InlineData("modules.json", """{}""", "modules.json")]
     [InlineData("modules.json", """[{"path": ""}]""", "$[0].type")]

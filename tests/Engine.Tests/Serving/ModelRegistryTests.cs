@@ -123,6 +123,21 @@ public sealed class ModelRegistryTests : IDisposable
     }
 
     [Fact]
+    public async Task What_is_set_for_a_model_bounds_its_texts_and_must_fit_it()
+    {
+        Copy("bounded");
+        Copy("wrong");
+        var models = new Dictionary<string, ModelSettings> { ["bounded"] = new() { MaxTokens = 7 }, ["wrong"] = new() { Output = "nothing" } };
+        await using var loader = Loader(new LoadingOptions { Directory = directory, Models = models, Execution = Cpu });
+        await loader.LoadAllAsync(TestContext.Current.CancellationToken);
+        var model = loader.Get("bounded").Status.Model!;
+        Assert.Equal((7, "the setting Models:bounded:MaxTokens"), (model.MaxTokens, model.MaxTokensSource));
+        var error = Assert.Throws<InferenceException>(() => TextInput.OfIds([.. Enumerable.Repeat(5, 8)]).Prepare(model, new RequestContext()));
+        Assert.Contains("at most 7 (the setting Models:bounded:MaxTokens)", error.Message, StringComparison.Ordinal);
+        Assert.Contains("Models:wrong:Output", loader.Get("wrong").Status.Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_graph_file_that_goes_later_costs_its_hash_only()
     {
         Copy("good");

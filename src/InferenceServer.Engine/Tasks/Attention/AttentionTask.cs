@@ -36,6 +36,7 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
         var outputs = selection.Taps.Select(tap => tap.Output).ToArray();
         await model.Executor.RunAsync([input.Graph], outputs, (_, row) => plan.Read(row), context);
         var values = plan.NeedsPaths ? await Task.Run(() => plan.Paths(context.Cancellation), context.Cancellation) : plan.Values();
+        Finite.Require(values, input.Source.Argument);
         var shape = selection.Shape(request.Aggregate, queries.Length, keys.Length);
         Sharpen(values, keys.Length, request);
 

@@ -17,11 +17,12 @@ internal sealed class EmbeddingInput
 
     private readonly string? text;
     private readonly string? pair;
-    private readonly int textShift; // UTF-16 units that were put before the text, less those that were cut off
-    private readonly int pairShift;
+    private readonly Shift textShift;
+    private readonly Shift pairShift;
 
-    private EmbeddingInput(TokenEncoding encoding, IReadOnlyList<Window> windows, bool truncated, string? text, string? pair, int textShift, int pairShift)
+    private EmbeddingInput(Argument argument, TokenEncoding encoding, IReadOnlyList<Window> windows, bool truncated, string? text, string? pair, Shift textShift, Shift pairShift)
     {
+        Argument = argument;
         Encoding = encoding;
         Windows = windows;
         Truncated = truncated;
@@ -30,6 +31,9 @@ internal sealed class EmbeddingInput
         this.textShift = textShift;
         this.pairShift = pairShift;
     }
+
+    /// <summary>What of the request it is.</summary>
+    public Argument Argument { get; }
 
     /// <summary>The tokens of the first window.</summary>
     public TokenEncoding Encoding { get; }
@@ -52,15 +56,15 @@ internal sealed class EmbeddingInput
     /// <summary>The prompt that goes before each text: the one that was asked for, or the model's default; empty when there is none.</summary>
     public static string PromptOf(Model model, EmbeddingsRequest request)
     {
-        var prompts = model.Manifest.Sentence?.Prompts;
+        var prompts = model.Capabilities.Prompts;
         if (request.PromptName is not { } name)
         {
-            return model.Manifest.Sentence?.DefaultPrompt is { } own && prompts!.TryGetValue(own, out var text) ? text : "";
+            return model.Manifest.Sentence?.DefaultPrompt is { } own && prompts.TryGetValue(own, out var text) ? text : "";
         }
 
-        if (prompts is null || !prompts.TryGetValue(name, out var prompt))
+        if (!prompts.TryGetValue(name, out var prompt))
         {
-            throw InferenceException.Unprocessable(PromptName, prompts is { Count: > 0 }
+            throw InferenceException.Unprocessable(PromptName, prompts.Count > 0
                 ? (ErrorText)$"{PromptName} is '{name}', and the model {model.Manifest.Id} has the prompts {string.Join(", ", prompts.Keys)}. Use one of those, or leave {PromptName} out."
                 : $"{PromptName} is '{name}', and the model {model.Manifest.Id} has no prompts. Leave {PromptName} out.");
         }
@@ -76,7 +80,7 @@ internal sealed class EmbeddingInput
             return 0;
         }
 
-        var ids = model.Tokenizer.Encode(Clean(model, prompt, out _)).Ids;
+        var ids = model.Tokenizer.Encode(Clean(model, prompt).Text).Ids;
         return ids.Length > 0 && model.Tokenizer.SpecialIds.Contains(ids[^1]) ? ids.Length - 1 : ids.Length;
     }
 
@@ -96,10 +100,9 @@ internal sealed class EmbeddingInput
                 : throw InferenceException.Unprocessable(PromptName, $"{PromptName} goes with texts and {input.Argument} is token ids: leave {PromptName} out, or send the text.");
         }
 
-        var cleaned = Clean(model, prompt + input.Text, out var cut);
-        var pairCut = 0;
-        var cleanedPair = input.Pair is null ? null : Clean(model, input.Pair, out pairCut);
-        var source = TextInput.Of(cleaned, cleanedPair) with { Argument = input.Argument, PairArgument = input.PairArgument, AddSpecialTokens = input.AddSpecialTokens };
+        var (cleaned, cut, added) = Clean(model, prompt + input.Text);
+        var (cleanedPair, pairCut, pairAdded) = input.Pair is null ? (null, 0, []) : Clean(model, input.Pair);
+        var source = TextInput.Of(cleaned, cleanedPair) with { Argument = input.Argument, PairArgument = input.PairArgument, AddSpecialTokens = input.AddSpecialTokens, MayBeEmpty = input.Text!.Length > 0 };
         if (request.Split && input.Pair is not null)
         {
             throw InferenceException.Unprocessable(Split, $"{Split} is for single texts and {input.PairArgument} is a pair: set {Truncate} to true instead, or leave {Split} out.");
@@ -118,7 +121,7 @@ internal sealed class EmbeddingInput
             }
         }
 
-        return new EmbeddingInput(prepared.Encoding, windows, request.Truncate && prepared.Truncated, input.Text, input.Pair, prompt.Length - cut, -pairCut);
+        return new EmbeddingInput(input.Argument, prepared.Encoding, windows, request.Truncate && prepared.Truncated, input.Text, input.Pair, new Shift(prompt.Length - cut, added), new Shift(-pairCut, pairAdded));
     }
 
     /// <summary>Tokens that a window repeats of the one before: an eighth.</summary>
@@ -142,15 +145,15 @@ internal sealed class EmbeddingInput
         return result;
     }
 
-    private static (int Start, int End) Shifted((int Start, int End) span, int shift, int length, TextOffsets offsets) =>
-        offsets.ToCodePoints((Math.Clamp(span.Start - shift, 0, length), Math.Clamp(span.End - shift, 0, length)));
+    private static (int Start, int End) Shifted((int Start, int End) span, Shift shift, int length, TextOffsets offsets) =>
+        offsets.ToCodePoints((Math.Clamp(shift.Back(span.Start), 0, length), Math.Clamp(shift.Back(span.End), 0, length)));
 
     private static EmbeddingInput PrepareIds(Model model, EmbeddingsRequest request, TextInput input, int[] ids, Side direction, ErrorText? remedy, RequestContext context)
     {
         if (!request.Split || ids.Length <= model.MaxTokens)
         {
             var prepared = input.Prepare(model, context, request.Truncate ? new Truncation(model.MaxTokens, Direction: direction) : null, remedy);
-            return new EmbeddingInput(prepared.Encoding, [WindowOf(prepared.Encoding, 0)], prepared.Truncated, null, null, 0, 0);
+            return new EmbeddingInput(input.Argument, prepared.Encoding, [WindowOf(prepared.Encoding, 0)], prepared.Truncated, null, null, default, default);
         }
 
         var windows = new List<Window>();
@@ -164,7 +167,7 @@ internal sealed class EmbeddingInput
             windows.Add(WindowOf(part.Encoding, 0));
             if (end == ids.Length)
             {
-                return new EmbeddingInput(first, windows, truncated: false, null, null, 0, 0);
+                return new EmbeddingInput(input.Argument, first, windows, truncated: false, null, null, default, default);
             }
         }
     }
@@ -173,24 +176,26 @@ internal sealed class EmbeddingInput
         new(new GraphInput(encoding.Ids, encoding.TypeIds), Math.Max(1, encoding.SpecialTokensMask.Count(mask => mask == 0)), skip);
 
     /// <summary>
-    /// What sentence-transformers does to a text before its tokenizer: white space at both ends is cut off, letters are lowered where the folder says so.
-    /// Folders that are not sentence-transformers' keep the text, and so does a text of white space alone.
+    /// What sentence-transformers 5.1 does to a text before its tokenizer: white space at both ends is cut off, letters are lowered where the folder says so, those of special tokens in
+    /// the text too. Folders that are not sentence-transformers' keep the text.
     /// </summary>
-    private static string Clean(Model model, string text, out int cut)
+    private static (string Text, int Cut, IReadOnlyList<int> Added) Clean(Model model, string text)
     {
-        cut = 0;
         if (model.Manifest.Sentence is not { } sentence)
         {
-            return text;
+            return (text, 0, []);
         }
 
-        var trimmed = text.AsSpan().Trim();
-        if (trimmed.Length > 0)
-        {
-            cut = text.Length - text.AsSpan().TrimStart().Length;
-            text = trimmed.ToString();
-        }
+        text = PythonText.Strip(text, out var cut);
+        return sentence.DoLowerCase ? (PythonText.Lower(text, out var added), cut, added) : (text, cut, []);
+    }
 
-        return sentence.DoLowerCase ? text.ToLowerInvariant() : text;
+    /// <summary>How the text that is tokenised lies to the one that was sent.</summary>
+    /// <param name="Before">UTF-16 units that were put before the text, less those that were cut off.</param>
+    /// <param name="Added">Where units were added in it.</param>
+    private readonly record struct Shift(int Before, IReadOnlyList<int>? Added)
+    {
+        /// <summary>The place in the text that was sent.</summary>
+        public int Back(int at) => at - Before - (Added?.Count(place => place < at) ?? 0);
     }
 }

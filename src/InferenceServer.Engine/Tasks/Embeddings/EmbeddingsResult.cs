@@ -3,15 +3,13 @@ namespace InferenceServer.Engine.Tasks.Embeddings;
 /// <summary>Vectors in the order of the inputs.</summary>
 /// <param name="Dimensions">Dimensions of each vector, before bits are packed.</param>
 /// <param name="DataType">The numbers of the vectors.</param>
-/// <param name="Pooling">The pooling that was used, as a request writes it (<c>cls+mean</c>); null when the graph pools itself, and for token vectors.</param>
-/// <param name="PoolingSource">Where it was read from: a file, <c>request</c>, <c>default</c>, or a graph output.</param>
+/// <param name="Pooling">The pooling that was used; null for token vectors.</param>
 /// <param name="Normalized">Whether the vectors have unit length (before quantisation).</param>
 /// <param name="Items">The vectors.</param>
 public sealed record EmbeddingsResult(
     int Dimensions,
     EmbeddingDataType DataType,
-    string? Pooling,
-    string PoolingSource,
+    PoolingChoice? Pooling,
     bool Normalized,
     IReadOnlyList<EmbeddingItem> Items);
 

@@ -65,7 +65,7 @@ public sealed class EmbeddingsTask : ITask<EmbeddingsRequest, EmbeddingsResult>
             };
         }
 
-        return new EmbeddingsResult(vectors[0].Length, request.DataType, plan.PerToken ? Pooling.Format(plan.Modes) : null, plan.Source, plan.Normalize, items);
+        return new EmbeddingsResult(vectors[0].Length, request.DataType, plan.Choice, plan.Normalize, items);
     }
 
     /// <summary>The final vector <c>[D]</c> of each input, with 32-bit floats.</summary>
@@ -110,10 +110,10 @@ public sealed class EmbeddingsTask : ITask<EmbeddingsRequest, EmbeddingsResult>
             }
         }
 
-        return Finish(vector, dimensions, plan.Normalize, renormalize: pooled.Length > 1 || plan.Modules is not [.., NormalizeModule]);
+        return Finish(vector, dimensions, plan.Normalize, renormalize: pooled.Length > 1 || plan.Modules is not [.., NormalizeModule], input.Argument);
     }
 
-    private static float[] Finish(float[] vector, int? dimensions, bool normalize, bool renormalize)
+    private static float[] Finish(float[] vector, int? dimensions, bool normalize, bool renormalize, Argument input)
     {
         CheckDimensions(dimensions, vector.Length);
         if (dimensions is { } kept && kept < vector.Length)
@@ -127,9 +127,8 @@ public sealed class EmbeddingsTask : ITask<EmbeddingsRequest, EmbeddingsResult>
             SentenceModules.Normalize(vector);
         }
 
-        return TensorPrimitives.IsFiniteAll<float>(vector)
-            ? vector
-            : throw new InferenceException(ErrorCode.Internal, $"The model gave a vector with infinite or undefined numbers for an input; the file may be damaged or its precision too low for this input.");
+        Finite.Require(vector, input);
+        return vector;
     }
 
     private static async Task<EmbeddingsResult> TokenVectors(Model model, EmbeddingsRequest request, RequestContext context)
@@ -151,7 +150,7 @@ public sealed class EmbeddingsTask : ITask<EmbeddingsRequest, EmbeddingsResult>
             };
         }
 
-        var normalize = request.Normalize ?? false;
+        var normalize = request.Normalize ?? model.Settings.Normalize ?? false;
         var kept = await model.Executor.RunAsync(
             Array.ConvertAll(inputs, input => input.Windows[0].Graph),
             [states.Name],
@@ -179,7 +178,7 @@ public sealed class EmbeddingsTask : ITask<EmbeddingsRequest, EmbeddingsResult>
                 Index = index,
                 Embeddings = Array.ConvertAll(kept[index], vector =>
                 {
-                    var final = Finish(vector, request.Dimensions, normalize, renormalize: true);
+                    var final = Finish(vector, request.Dimensions, normalize, renormalize: true, input.Argument);
                     size = final.Length;
                     return EmbeddingVector.From(final, request.DataType);
                 }),
@@ -190,7 +189,7 @@ public sealed class EmbeddingsTask : ITask<EmbeddingsRequest, EmbeddingsResult>
             };
         }
 
-        return new EmbeddingsResult(size, request.DataType, null, $"graph output {states.Name}", normalize, items);
+        return new EmbeddingsResult(size, request.DataType, null, normalize, items);
     }
 
     private static void Validate(Model model, EmbeddingsRequest request)

@@ -6,7 +6,7 @@ namespace InferenceServer.Engine.Tasks.Embeddings;
 
 /// <summary>
 /// Token vectors to one vector, as sentence-transformers' <c>Pooling</c> module does it: several modes are concatenated in the order cls, max, mean, mean_sqrt_len,
-/// weightedmean, lasttoken. Reads the native row; only the result is allocated.
+/// weightedmean, lasttoken, unless the folder lists them in another. Reads the native row; only the result is allocated.
 /// </summary>
 internal static class Pooling
 {

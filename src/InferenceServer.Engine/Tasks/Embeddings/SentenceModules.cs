@@ -44,6 +44,11 @@ internal static class SentenceModules
         }
 
         Activate(dense.Activation, result);
+        for (var i = 0; dense.UseResidual && i < result.Length; i++)
+        {
+            result[i] += dense.Residual is { } residual ? TensorPrimitives.Dot(residual.AsSpan(i * dense.InFeatures, dense.InFeatures), vector) : vector[i];
+        }
+
         return result;
     }
 
@@ -56,21 +61,23 @@ internal static class SentenceModules
         TensorPrimitives.MultiplyAdd(vector, norm.Weight, norm.Bias, vector);
     }
 
-    /// <summary>The activations of <c>torch.nn</c> with their default parameters, by the last part of their name.</summary>
+    /// <summary>The activations of <c>torch.nn</c> with their default parameters, by the last part of their name; null for another.</summary>
+    internal static Func<float, float>? Activation(string name) => name switch
+    {
+        "Identity" or "" => static v => v,
+        "Tanh" => MathF.Tanh,
+        "ReLU" => static v => Math.Max(v, 0),
+        "GELU" => static v => (float)(0.5 * v * (1 + Erf(v / Math.Sqrt(2)))),
+        "SiLU" => static v => v / (1 + MathF.Exp(-v)),
+        "Sigmoid" => static v => 1 / (1 + MathF.Exp(-v)),
+        _ => null,
+    };
+
     private static void Activate(string activation, float[] x)
     {
-        Func<float, float> function = activation[(activation.LastIndexOf('.') + 1)..] switch
-        {
-            "Identity" or "" => static v => v,
-            "Tanh" => MathF.Tanh,
-            "ReLU" => static v => Math.Max(v, 0),
-            "GELU" => static v => (float)(0.5 * v * (1 + Erf(v / Math.Sqrt(2)))),
-            "SiLU" => static v => v / (1 + MathF.Exp(-v)),
-            "Sigmoid" => static v => 1 / (1 + MathF.Exp(-v)),
-            _ => throw new InferenceException(
-                ErrorCode.Unprocessable,
-                $"The model's Dense module has the activation {activation}, which is not supported. Supported: Identity, Tanh, ReLU, GELU, SiLU, Sigmoid."),
-        };
+        var function = Activation(activation[(activation.LastIndexOf('.') + 1)..]) ?? throw new InferenceException(
+            ErrorCode.Unprocessable,
+            $"The model's Dense module has the activation {activation}, which is not supported. Supported: Identity, Tanh, ReLU, GELU, SiLU, Sigmoid.");
         for (var i = 0; i < x.Length; i++)
         {
             x[i] = function(x[i]);

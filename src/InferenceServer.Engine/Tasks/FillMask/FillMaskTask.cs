@@ -28,18 +28,18 @@ public sealed class FillMaskTask : PredictionTask<FillMaskRequest, FillMaskResul
 
         var output = model.Capabilities.Head!.Output;
         var rows = await model.Executor.RunAsync(
-            Array.ConvertAll(inputs, input => input.Graph), [output], (i, row) => Read(row[output], masks[i], targets, request.TopK), context).ConfigureAwait(false);
+            Array.ConvertAll(inputs, input => input.Graph), [output], (i, row) => Read(row[output], masks[i], targets, request.TopK, inputs[i].Source.Argument), context).ConfigureAwait(false);
         return [.. rows.Select((row, i) => Finish(model, inputs[i], masks[i], row))];
     }
 
     /// <summary>Best ids and their probabilities at each mask, straight from the native row.</summary>
-    private static (int Id, double Score)[][] Read(OutputRow logits, int[] positions, int[]? targets, int count)
+    private static (int Id, double Score)[][] Read(OutputRow logits, int[] positions, int[]? targets, int count, Argument input)
     {
         var read = new (int, double)[positions.Length][];
         for (var i = 0; i < read.Length; i++)
         {
             var row = logits.At(positions[i]);
-            var norm = Logits.LogSumExp(row);
+            var norm = Finite.Require(Logits.LogSumExp(row), input);
             var best = new (int, double)[Math.Min(count, targets?.Length ?? row.Length)];
             if (targets is null)
             {

@@ -21,7 +21,7 @@ public sealed class NextTokenTask : PredictionTask<NextTokenRequest, NextTokenRe
 
         var output = model.Capabilities.Head!.Output;
         var rows = await model.Executor.RunAsync(
-            Array.ConvertAll(inputs, input => input.Graph), [output], (_, row) => Read(row[output], row.Length, request.TopK), context).ConfigureAwait(false);
+            Array.ConvertAll(inputs, input => input.Graph), [output], (i, row) => Read(row[output], row.Length, request.TopK, inputs[i].Source.Argument), context).ConfigureAwait(false);
         return [.. rows.Select((row, i) => new NextTokenResult([.. row.Select(best => new NextTokenCandidate(
             best.Id,
             model.Tokenizer.IdToToken(best.Id) ?? "",
@@ -30,11 +30,11 @@ public sealed class NextTokenTask : PredictionTask<NextTokenRequest, NextTokenRe
             best.Logprob))]) { Truncated = inputs[i].WasCut })];
     }
 
-    private static (int Id, double Logprob)[] Read(OutputRow logits, int length, int count)
+    private static (int Id, double Logprob)[] Read(OutputRow logits, int length, int count, Argument input)
     {
         // Some exports give the last position alone, with or without an axis for it.
         var row = logits.Shape.Length == 1 ? logits.Data : logits.At(Math.Min(length, logits.Shape[0]) - 1);
-        var norm = Logits.LogSumExp(row);
+        var norm = Finite.Require(Logits.LogSumExp(row), input);
         var ids = Logits.Top(row, count);
         var best = new (int, double)[ids.Length];
         for (var i = 0; i < best.Length; i++)

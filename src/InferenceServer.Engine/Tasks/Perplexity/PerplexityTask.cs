@@ -25,12 +25,12 @@ public sealed class PerplexityTask : PredictionTask<PerplexityRequest, Perplexit
 
         var output = model.Capabilities.Head!.Output;
         var rows = await model.Executor.RunAsync(
-            Array.ConvertAll(inputs, input => input.Graph), [output], (i, row) => Read(row[output], inputs[i].Graph.InputIds), context).ConfigureAwait(false);
+            Array.ConvertAll(inputs, input => input.Graph), [output], (i, row) => Read(row[output], inputs[i].Graph.InputIds, inputs[i].Source.Argument), context).ConfigureAwait(false);
         return [.. rows.Select((logprobs, i) => Finish(model, inputs[i], logprobs))];
     }
 
     /// <summary>Log-probability of each token from the second on.</summary>
-    private static double[] Read(OutputRow logits, int[] ids)
+    private static double[] Read(OutputRow logits, int[] ids, Argument input)
     {
         if (logits.Shape.Length == 1 || logits.Shape[0] < ids.Length)
         {
@@ -41,7 +41,7 @@ public sealed class PerplexityTask : PredictionTask<PerplexityRequest, Perplexit
         for (var i = 0; i < logprobs.Length; i++)
         {
             var row = logits.At(i);
-            logprobs[i] = row[ids[i + 1]] - Logits.LogSumExp(row);
+            logprobs[i] = row[ids[i + 1]] - Finite.Require(Logits.LogSumExp(row), input);
         }
 
         return logprobs;

@@ -37,10 +37,11 @@ public sealed class QuestionAnsweringTask : PredictionTask<QuestionAnsweringRequ
         TextInput.RequireAll(request.Inputs, pairs: true, ids: false);
         var windows = TextInput.PrepareEach(request.Inputs, context, input => Windows(model, input, request, context), fullPairs: true);
         var head = model.Capabilities.Head!;
+        Argument[] arguments = [.. windows.SelectMany((own, i) => own.Select(_ => TextInput.Inputs[i]))];
         var rows = await model.Executor.RunAsync(
             [.. windows.SelectMany(own => own.Select(window => new GraphInput(window.Ids, window.TypeIds)))],
             [head.Output, head.EndOutput!],
-            (_, row) => (Starts: row[head.Output].Data[..row.Length].ToArray(), Ends: row[head.EndOutput!].Data[..row.Length].ToArray()),
+            (i, row) => (Starts: Finite.Require(row[head.Output].Data[..row.Length], arguments[i]).ToArray(), Ends: Finite.Require(row[head.EndOutput!].Data[..row.Length], arguments[i]).ToArray()),
             context).ConfigureAwait(false);
         var results = new QuestionAnsweringResult[request.Inputs.Count];
         var next = 0;
@@ -171,6 +172,7 @@ public sealed class QuestionAnsweringTask : PredictionTask<QuestionAnsweringRequ
             throw InferenceException.Unprocessable(input.Argument, $"{input.Argument} and {input.PairArgument} have no tokens: at least 1 is needed. Send texts with at least one word.");
         }
 
+        (QuestionFirst(model) ? input : input with { Argument = input.PairArgument, PairArgument = input.Argument }).RequireKnown(model, encoding);
         List<TokenEncoding> windows = [encoding, .. encoding.Overflowing];
         context.AddTokens(windows.Sum(window => window.Length));
         return windows;

@@ -14,6 +14,9 @@ public sealed record RerankRequest
     /// <summary>How many to give, best first; at least 1, null or more than there are gives all.</summary>
     public int? TopN { get; init; }
 
+    /// <summary>Whether the scores of a cross-encoder are its logits as they are, without the activation that its folder names. A bi-encoder's are similarities in any case.</summary>
+    public bool RawScores { get; init; }
+
     /// <summary>Whether the answer repeats the documents' texts.</summary>
     public bool ReturnDocuments { get; init; }
 

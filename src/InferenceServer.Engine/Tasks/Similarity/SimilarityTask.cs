@@ -133,6 +133,7 @@ public sealed class SimilarityTask : ITask<SimilarityRequest, SimilarityResult>
             (i, row) =>
             {
                 var output = row[plan.Output];
+                Finite.Require(output.Data[..(row.Length * output.Shape[1])], inputs[i].Argument);
                 return (Tokens: output.Data[..(row.Length * output.Shape[1])].ToArray(), Size: output.Shape[1], Pooled: Pooling.Pool(output, row.Length, Math.Min(inputs[i].Windows[0].Skip, row.Length), plan.Modes));
             },
             context);

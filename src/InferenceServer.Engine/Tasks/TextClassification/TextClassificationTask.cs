@@ -27,7 +27,7 @@ public sealed class TextClassificationTask : PredictionTask<TextClassificationRe
     internal static Task<float[][]> LogitsAsync(Model model, IReadOnlyList<PreparedInput> inputs, RequestContext context)
     {
         var output = model.Capabilities.Head!.Output;
-        return model.Executor.RunAsync([.. inputs.Select(input => input.Graph)], [output], (_, row) => row[output].Data.ToArray(), context);
+        return model.Executor.RunAsync([.. inputs.Select(input => input.Graph)], [output], (i, row) => Finite.Require(row[output].Data, inputs[i].Source.Argument).ToArray(), context);
     }
 
     private static IReadOnlyList<LabelScore> Labels(Model model, float[] logits, TextClassificationRequest parameters)

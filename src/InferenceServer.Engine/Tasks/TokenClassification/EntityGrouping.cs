@@ -8,6 +8,7 @@ internal sealed record TokenEntity(string Label, double Score, int Start, int En
 /// <summary>Makes entities of the label probabilities of tokens (transformers 4.57, TokenClassificationPipeline.aggregate).</summary>
 internal sealed class EntityGrouping(Model model, string text, Aggregation aggregation)
 {
+    private readonly LabelScheme scheme = LabelScheme.Of(model.Manifest.Config.Labels);
     private readonly TextOffsets offsets = new(text);
     private readonly bool wordAware = !string.IsNullOrEmpty(model.Tokenizer.ContinuingSubwordPrefix);
     private readonly int unknown = model.Tokenizer.Named.Unk?.Id ?? -1;
@@ -91,13 +92,16 @@ internal sealed class EntityGrouping(Model model, string text, Aggregation aggre
         return new TokenEntity(Head.Label(model, best), scores[best], tokens[0].Start, tokens[^1].End, tokens[0].Index);
     }
 
-    /// <summary>Joins neighbours of the same tag until one begins with B-; a label without B- or I- continues.</summary>
-    private static IEnumerable<TokenEntity> Groups(IEnumerable<TokenEntity> entities)
+    /// <summary>
+    /// Joins neighbours of the same kind until one begins with B-; a label without B- or I- continues. Where the labels are BIOES or BILOU tags (the pipeline knows
+    /// neither), an entity ends where its tag says so.
+    /// </summary>
+    private IEnumerable<TokenEntity> Groups(IEnumerable<TokenEntity> entities)
     {
         var group = new List<TokenEntity>();
         foreach (var entity in entities)
         {
-            if (group.Count > 0 && (entity.Label.StartsWith("B-", StringComparison.Ordinal) || Tag(entity.Label) != Tag(group[^1].Label)))
+            if (group.Count > 0 && (scheme.Begins(entity.Label) || scheme.IsLast(group[^1].Label) || scheme.Kind(entity.Label) != scheme.Kind(group[^1].Label)))
             {
                 yield return Group(group);
                 group.Clear();
@@ -118,9 +122,6 @@ internal sealed class EntityGrouping(Model model, string text, Aggregation aggre
         var label = group[0].Label;
         return new TokenEntity(label[(label.IndexOf('-', StringComparison.Ordinal) + 1)..], group.Average(e => e.Score), group[0].Start, group[^1].End, group[0].Index);
     }
-
-    private static string Tag(string label) =>
-        label.StartsWith("B-", StringComparison.Ordinal) || label.StartsWith("I-", StringComparison.Ordinal) ? label[2..] : label;
 
     private static int CodePoints(string token)
     {

@@ -32,15 +32,16 @@ public sealed class TokenClassificationTask : PredictionTask<TokenClassification
         var read = TextInput.PrepareEach(request.Inputs, context, input => Windows(model, input, request.Stride, truncation, context));
         var windows = Array.ConvertAll(read, input => input.Windows);
         var output = model.Capabilities.Head!.Output;
+        Argument[] arguments = [.. windows.SelectMany((own, i) => own.Select(_ => request.Inputs[i].Argument))];
         var scores = await model.Executor.RunAsync(
             [.. windows.SelectMany(own => own.Select(window => new GraphInput(window.Ids, window.TypeIds)))],
             [output],
-            (_, row) =>
+            (index, row) =>
             {
                 var probabilities = new double[row.Length][];
                 for (var i = 0; i < probabilities.Length; i++)
                 {
-                    probabilities[i] = Logits.Softmax(row[output].At(i));
+                    probabilities[i] = Logits.Softmax(Finite.Require(row[output].At(i), arguments[index]));
                 }
 
                 return probabilities;

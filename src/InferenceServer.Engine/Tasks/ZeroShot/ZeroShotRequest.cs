@@ -9,6 +9,9 @@ public sealed record ZeroShotRequest : PredictionRequest
     /// <summary>The sentence that is tried for each label, which stands for <c>{}</c>.</summary>
     public string HypothesisTemplate { get; init; } = "This example is {}.";
 
+    /// <summary>The model's label that means entailment, where its name does not say so. Null: the one that was set for the model, else the one that starts with "entail".</summary>
+    public string? EntailmentLabel { get; init; }
+
     /// <summary>Whether each label is judged on its own; else the scores add up to 1.</summary>
     public bool MultiLabel { get; init; }
 }

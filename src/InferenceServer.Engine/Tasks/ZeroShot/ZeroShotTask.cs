@@ -20,11 +20,12 @@ public sealed class ZeroShotTask : PredictionTask<ZeroShotRequest, ZeroShotResul
     private const int MostRuns = 10_000;
 
     private static readonly Argument CandidateLabels = Argument.Of(nameof(ZeroShotRequest.CandidateLabels));
+    private static readonly Argument EntailmentLabel = Argument.Of(nameof(ZeroShotRequest.EntailmentLabel));
     private static readonly Argument HypothesisTemplate = Argument.Of(nameof(ZeroShotRequest.HypothesisTemplate));
 
     /// <inheritdoc/>
     public override bool Supports(Model model) =>
-        model.Capabilities.Head is { Kind: HeadKind.SequenceClassification } && model.Manifest.Config.Labels.Count > 1 && Entailment(model) >= 0;
+        model.Capabilities is { Head.Kind: HeadKind.SequenceClassification, LabelCount: > 1 } && (Entailment(model) >= 0 || IsUnnamed(model));
 
     /// <inheritdoc/>
     public override async Task<IReadOnlyList<ZeroShotResult>> RunAsync(Model model, ZeroShotRequest request, RequestContext context)
@@ -39,18 +40,18 @@ public sealed class ZeroShotTask : PredictionTask<ZeroShotRequest, ZeroShotResul
                 $"{CandidateLabels} has {hypotheses.Length} labels for {request.Inputs.Count} inputs; a request runs at most {MostRuns} of their combinations. Send fewer labels or fewer inputs.");
         }
 
+        var entailment = Entailment(model, request);
         var inputs = request.Inputs.SelectMany((input, i) => hypotheses.Select(hypothesis => TextInput.Of(input.Text!, hypothesis, i))).ToList();
         var prepared = TextInput.PrepareEach(inputs, context, input => input.Prepare(model, context, truncation, TextInput.TruncateRemedy));
         var rows = await TextClassificationTask.LogitsAsync(model, prepared, context).ConfigureAwait(false);
-        return [.. rows.Chunk(hypotheses.Length).Select((chunk, i) => new ZeroShotResult(Labels(model, chunk, request))
+        return [.. rows.Chunk(hypotheses.Length).Select((chunk, i) => new ZeroShotResult(Labels(model, chunk, entailment, request))
         {
             Truncated = prepared.Skip(i * hypotheses.Length).Take(hypotheses.Length).Any(pair => pair.Truncated) ? true : null,
         })];
     }
 
-    private static IReadOnlyList<LabelScore> Labels(Model model, float[][] logits, ZeroShotRequest parameters)
+    private static IReadOnlyList<LabelScore> Labels(Model model, float[][] logits, int entailment, ZeroShotRequest parameters)
     {
-        var entailment = Entailment(model);
         var contradiction = Contradiction(model, entailment);
         var scores = parameters.MultiLabel || logits.Length == 1
             ? Array.ConvertAll(logits, row => Logits.Softmax([row[contradiction], row[entailment]])[1])
@@ -58,12 +59,29 @@ public sealed class ZeroShotTask : PredictionTask<ZeroShotRequest, ZeroShotResul
         return [.. scores.Select((score, i) => new LabelScore(parameters.CandidateLabels[i], score)).OrderByDescending(label => label.Score)];
     }
 
-    private static int Entailment(Model model) => LabelThatStarts(model, "entail");
+    // What was set comes before the labels' names; -1 where neither says it.
+    private static int Entailment(Model model) => model.Settings.EntailmentLabel is { } set ? Head.IndexOf(model, set) : LabelThatStarts(model, "entail");
+
+    private static int Entailment(Model model, ZeroShotRequest request)
+    {
+        if (request.EntailmentLabel is { } asked)
+        {
+            return Head.IndexOf(model, asked) is var index and >= 0 ? index
+                : throw InferenceException.Unprocessable(EntailmentLabel, $"{EntailmentLabel} is '{(asked.Length > 100 ? asked[..100] + "..." : asked)}', which is no label of the model. {Head.Known(model)}");
+        }
+
+        return Entailment(model) is var own and >= 0 ? own : throw InferenceException.Unprocessable(
+            EntailmentLabel,
+            $"The labels of the model have no names (id2label in config.json), so which of them means entailment must be said: send it as {EntailmentLabel}, or have Models:{model.Manifest.Id}:EntailmentLabel set. {Head.Known(model)}");
+    }
+
+    // Labels as transformers numbers them say nothing of what they mean.
+    private static bool IsUnnamed(Model model) => Enumerable.Range(0, model.Capabilities.LabelCount ?? 0).All(id => Head.Label(model, id) == $"LABEL_{id}");
 
     private static int Contradiction(Model model, int entailment) =>
         LabelThatStarts(model, "contra") is var named and >= 0 ? named
         : LabelThatStarts(model, "not") is var negated and >= 0 ? negated
-        : entailment == 0 ? model.Manifest.Config.Labels.Count - 1 : 0;
+        : entailment == 0 ? (model.Capabilities.LabelCount ?? 2) - 1 : 0;
 
     private static int LabelThatStarts(Model model, string start)
     {

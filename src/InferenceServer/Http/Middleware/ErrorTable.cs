@@ -24,6 +24,7 @@ internal static class ErrorTable
         new(ErrorCode.QueueFull, StatusCodes.Status429TooManyRequests, "queue-full", "The queue is full"),
         new(ErrorCode.ClientGone, StatusCodes.Status499ClientClosedRequest, "client-gone", "The client has gone"),
         new(ErrorCode.Internal, StatusCodes.Status500InternalServerError, "internal", "The server failed"),
+        new(ErrorCode.NotFinite, StatusCodes.Status500InternalServerError, "not-finite", "The model gave values that are no numbers"),
         new(ErrorCode.Unavailable, StatusCodes.Status503ServiceUnavailable, "unavailable", "The server or the model is not ready"),
         new(ErrorCode.DeadlinePassed, StatusCodes.Status504GatewayTimeout, "deadline-passed", "The deadline passed"),
     ];

@@ -44,7 +44,7 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
             BadHttpRequestException e => OfStatus(context, e.StatusCode, e.StatusCode == StatusCodes.Status413PayloadTooLarge ? null : e.Message),
             _ => Of(context, ErrorCode.Internal, $"A defect of the server kept it from answering; its log tells more under the request id {record.Id}.", null),
         };
-        if (problem.Status == StatusCodes.Status500InternalServerError)
+        if (problem.Status == StatusCodes.Status500InternalServerError && exception is not InferenceException { Code: ErrorCode.NotFinite })
         {
             Defect(exception, record.Id);
         }

@@ -43,7 +43,7 @@ internal static class EmbeddingsEndpoint
         };
         var result = await task.RunAsync(call.Model, request, call.Context);
         var base64 = b.Encoding == VectorEncoding.Base64;
-        return new(new EmbeddingsAnswer(call.Model.Manifest.Id, result.Dimensions, result.DataType, result.Items.Select(i => Item(i, base64)), call.Usage), call);
+        return new(new EmbeddingsAnswer(call.Model.Manifest.Id, result.Dimensions, result.DataType, result.Pooling, result.Items.Select(i => Item(i, base64)), call.Usage), call);
     }
 
     private static EmbeddingAnswerItem Item(EmbeddingItem item, bool base64) => new()
@@ -79,7 +79,7 @@ internal sealed record EmbeddingsBody
     /// <summary>Second texts, in the form of 'inputs'.</summary>
     public InputList? Pairs { get; init; }
 
-    /// <summary>Pooling instead of the model's own: cls, max, mean, mean_sqrt_len, weightedmean, lasttoken, or several joined by '+'.</summary>
+    /// <summary>Pooling instead of the model's own: cls, max, mean, mean_sqrt_len, weightedmean, lasttoken, or several joined by '+', whose vectors are concatenated in the order of this list.</summary>
     public string? Pooling { get; init; }
 
     /// <summary>Whether vectors get unit length. Default: as the model's folder says.</summary>
@@ -115,9 +115,10 @@ internal sealed record EmbeddingsBody
 /// <param name="Model">The model's id.</param>
 /// <param name="Dimensions">Dimensions of each vector, before bits are packed.</param>
 /// <param name="Dtype">The numbers of the vectors.</param>
+/// <param name="Pooling">How the vectors of tokens became one, and where that was read from. With level sequence.</param>
 /// <param name="Items">One entry an input.</param>
 /// <param name="Usage">What it cost.</param>
-internal sealed record EmbeddingsAnswer(string Model, int Dimensions, EmbeddingDataType Dtype, IEnumerable<EmbeddingAnswerItem> Items, Usage Usage);
+internal sealed record EmbeddingsAnswer(string Model, int Dimensions, EmbeddingDataType Dtype, PoolingChoice? Pooling, IEnumerable<EmbeddingAnswerItem> Items, Usage Usage);
 
 /// <summary>The vector of an input, or those of its tokens.</summary>
 internal sealed record EmbeddingAnswerItem

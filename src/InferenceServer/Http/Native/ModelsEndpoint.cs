@@ -1,8 +1,8 @@
 using InferenceServer.Configuration;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Serving;
-using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Tasks;
+using InferenceServer.Engine.Tasks.Embeddings;
 using InferenceServer.Http.Middleware;
 
 namespace InferenceServer.Http.Native;
@@ -57,7 +57,7 @@ internal static class ModelsEndpoint
             Layers = config?.Layers,
             Heads = config?.Heads,
             MaxTokens = entry.Model?.MaxTokens,
-            Pooling = Pooling(manifest?.Sentence),
+            Pooling = entry.Model?.Capabilities.Pooling,
             Labels = config?.Labels.Count > 0 ? config.Labels : null,
             Dtype = entry.Model?.Graph.WeightType,
             Provider = entry.Provider,
@@ -69,16 +69,7 @@ internal static class ModelsEndpoint
         };
     }
 
-    private static PoolingAnswer? Pooling(SentencePipeline? sentence) =>
-        sentence?.Modules.OfType<PoolingModule>().FirstOrDefault() is { } pooling
-            ? new PoolingAnswer(string.Join('+', pooling.Modes.Select(m => m switch { PoolingMode.WeightedMean => "weightedmean", PoolingMode.LastToken => "lasttoken", _ => WireJson.Name(m) })), sentence.Source)
-            : null;
 }
-
-/// <summary>How token vectors become one.</summary>
-/// <param name="Mode">As a request names it; several are concatenated (cls+mean).</param>
-/// <param name="Source">File that it was read from.</param>
-internal sealed record PoolingAnswer(string Mode, string Source);
 
 /// <summary>Every model.</summary>
 /// <param name="Models">By id.</param>
@@ -114,8 +105,8 @@ internal sealed record ModelAnswer
     /// <summary>Most tokens of a sequence, special tokens included.</summary>
     public int? MaxTokens { get; init; }
 
-    /// <summary>How token vectors become one.</summary>
-    public PoolingAnswer? Pooling { get; init; }
+    /// <summary>How token vectors become one, and where that was read from; absent when the model makes no vectors.</summary>
+    public PoolingChoice? Pooling { get; init; }
 
     /// <summary>Labels of the head.</summary>
     public IReadOnlyList<string>? Labels { get; init; }

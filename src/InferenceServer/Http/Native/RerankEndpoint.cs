@@ -26,7 +26,7 @@ internal static class RerankEndpoint
         }
 
         Bounds.Count("documents", b.Documents.Length, call.Limits.MaxInputs);
-        var request = new RerankRequest { Query = b.Query, Documents = b.Documents, TopN = b.TopN, ReturnDocuments = b.ReturnDocuments ?? false, Truncate = b.Truncate ?? false, TruncationDirection = b.TruncationDirection };
+        var request = new RerankRequest { Query = b.Query, Documents = b.Documents, TopN = b.TopN, ReturnDocuments = b.ReturnDocuments ?? false, Truncate = b.Truncate ?? false, TruncationDirection = b.TruncationDirection, RawScores = b.RawScores ?? false };
         var result = await task.RunAsync(call.Model, request, call.Context);
         return new(new RerankAnswer(call.Model.Manifest.Id, result.Results, call.Usage), call);
     }
@@ -53,6 +53,9 @@ internal sealed record RerankBody
 
     /// <summary>The side at which tokens are cut off. Default: as the tokenizer's files say.</summary>
     public Side? TruncationDirection { get; init; }
+
+    /// <summary>Whether the scores of a cross-encoder are its raw logits, without an activation. Default: false.</summary>
+    public bool? RawScores { get; init; }
 }
 
 /// <summary>The documents, best first.</summary>

@@ -17,7 +17,7 @@ public class EmbeddingsTaskTests
     public async Task A_folder_without_pooling_gets_the_mean_and_says_so()
     {
         var result = await Run(TinyModel.Create(), new() { Inputs = [TextInput.Of("the cats")] }); // [CLS] the cat ##s [SEP] = 2 5 6 8 3
-        Assert.Equal(("default", "mean", false, 3), (result.PoolingSource, result.Pooling, result.Normalized, result.Dimensions));
+        Assert.Equal((new PoolingChoice("mean", "default (the folder names no pooling)"), false, 3), (result.Pooling, result.Normalized, result.Dimensions));
         Assert.Equal([24f / 5, 2f, 1f], result.Items[0].Embedding!.ToFloats());
         Assert.Equal(5, result.Items[0].TokenCount);
     }
@@ -52,7 +52,7 @@ public class EmbeddingsTaskTests
         var pipeline = TinyModel.Pipeline(new PoolingModule([PoolingMode.Cls]), new DenseModule(3, 2, [1, 0, 0, 0, 0, 3], [1, 1], "Identity"), new NormalizeModule());
         var result = await Run(TinyModel.Create(pipeline), new() { Inputs = [TextInput.Of("the cats")] });
         Assert.Equal([0.6f, 0.8f], result.Items[0].Embedding!.ToFloats(), (a, b) => MathF.Abs(a - b) < 1e-6f); // (2 + 1, 3 + 1) / 5
-        Assert.Equal("1_Pooling/config.json", result.PoolingSource);
+        Assert.Equal("1_Pooling/config.json", result.Pooling!.Source);
 
         var raw = await Run(TinyModel.Create(pipeline), new() { Inputs = [TextInput.Of("the cats")], Normalize = false });
         Assert.Equal([3f, 4f], raw.Items[0].Embedding!.ToFloats());
@@ -86,7 +86,7 @@ public class EmbeddingsTaskTests
     {
         var result = await Run(TinyModel.Create(), new() { Inputs = [TextInput.OfIds([3, 3])], Pooling = "lasttoken", Dimensions = 2, Normalize = true });
         Assert.Equal([3 / MathF.Sqrt(10), 1 / MathF.Sqrt(10)], result.Items[0].Embedding!.ToFloats(), (a, b) => MathF.Abs(a - b) < 1e-6f);
-        Assert.Equal("request", result.PoolingSource);
+        Assert.Equal("request", result.Pooling!.Source);
     }
 
     [Fact]
@@ -143,7 +143,7 @@ public class EmbeddingsTaskTests
         model = model with { Graph = model.Graph with { Outputs = [new GraphTensor("sentence_embedding", ElementType.Float, ["batch", "2"])] } };
         var result = await Run(model, new() { Inputs = [TextInput.Of("cat")] });
         Assert.Equal([3f, 4f], result.Items[0].Embedding!.ToFloats());
-        Assert.Equal("graph output sentence_embedding", result.PoolingSource);
+        Assert.Equal("graph output sentence_embedding", result.Pooling!.Source);
         Assert.Equal("pooling", Wire.Field(await Refused(model, new() { Inputs = [TextInput.Of("cat")], Pooling = "mean" })));
         Assert.Equal("level", Wire.Field(await Refused(model, new() { Inputs = [TextInput.Of("cat")], Level = EmbeddingLevel.Token })));
     }

@@ -46,6 +46,8 @@ public class PoolingTests
         Near([0.8413447f, -0.0455003f], SentenceModules.Apply(dense with { Weight = [1, 0, 0, 1], Bias = null, Activation = "torch.nn.modules.activation.GELU" }, [1, -2]), 1e-6f); // x Φ(x)
         Near([0.7310586f, 0.1192029f], SentenceModules.Apply(dense with { Weight = [1, 0, 0, 1], Bias = null, Activation = "Sigmoid" }, [1, -2]));
         Near([-1.2247f * 2 + 1, 1, 1.2247f * 2 + 1], SentenceModules.Apply(new LayerNormModule([2, 2, 2], [1, 1, 1], 0), [1, 2, 3]), 1e-4f);
+        Near([MathF.Tanh(-2.5f) + 1, MathF.Tanh(-5.5f) - 2], SentenceModules.Apply(dense with { UseResidual = true }, [1, -2]));
+        Near([MathF.Tanh(-2.5f) - 1, MathF.Tanh(-5.5f) + 3], SentenceModules.Apply(dense with { UseResidual = true, Residual = [1, 1, 1, -1] }, [1, -2]));
         Near([0.6f, -0.8f], SentenceModules.Apply(new NormalizeModule(), [3, -4]));
         Near([0, 0], SentenceModules.Apply(new NormalizeModule(), [0, 0]));
     }
