@@ -61,7 +61,7 @@ public enum AttentionKind
 /// <param name="Kind">Encoder, decoder or cross.</param>
 /// <param name="Output">Name of the graph output to ask for.</param>
 /// <param name="Tensor">Name of the tensor in the file (provenance; differs from <paramref name="Output"/> where a reshape was appended).</param>
-public sealed record AttentionTap(int Layer, AttentionKind Kind, string Output, string Tensor);
+public sealed record AttentionOutput(int Layer, AttentionKind Kind, string Output, string Tensor);
 
 /// <summary>What a graph says of itself, without its weights.</summary>
 public sealed record GraphSummary
@@ -76,7 +76,7 @@ public sealed record GraphSummary
     public required IReadOnlyList<GraphTensor> Outputs { get; init; }
 
     /// <summary>Attention probabilities that can be read, by layer.</summary>
-    public required IReadOnlyList<AttentionTap> Attention { get; init; }
+    public required IReadOnlyList<AttentionOutput> Attention { get; init; }
 
     /// <summary>Why <see cref="Attention"/> is empty, naming the operator and the remedy; null when it is not.</summary>
     public string? AttentionUnavailable { get; init; }

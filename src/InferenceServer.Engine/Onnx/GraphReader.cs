@@ -8,7 +8,7 @@ internal static class GraphReader
     public static GraphSummary Summarise(OnnxModel model, ModelConfig config, GraphEdit edit)
     {
         var index = new GraphIndex(model.Graph);
-        var taps = AttentionTaps.Add(model, index, config, edit, out var unavailable);
+        var taps = AttentionOutputs.Add(model, index, config, edit, out var unavailable);
         return new GraphSummary
         {
             File = model.FilePath,

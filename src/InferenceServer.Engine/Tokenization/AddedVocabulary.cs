@@ -39,7 +39,7 @@ internal sealed class AddedVocabulary
                 continue;
             }
 
-            var text = new NormalizedText(entry.Content);
+            var text = new NormalizedString(entry.Content);
             normalizer?.Normalize(text);
             normalizedTokens.Add((text.ToString(), id, tokens[id]));
         }
@@ -99,7 +99,7 @@ internal sealed class AddedVocabulary
     public bool IsSpecial(string token) => special.Contains(token);
 
     /// <summary>Cuts the text at the added tokens, and normalises what lies between them.</summary>
-    public void Extract(ReadOnlySpan<char> text, Normalizer? normalizer, PreTokenizedText pieces)
+    public void Extract(ReadOnlySpan<char> text, Normalizer? normalizer, PreTokenizedString pieces)
     {
         var whole = pieces.NewText();
         if (normalizer is null)
@@ -124,7 +124,7 @@ internal sealed class AddedVocabulary
     }
 
     // Normalises a stretch between added tokens and cuts it at those that are matched in normalised text.
-    private void Section(ReadOnlySpan<char> text, int start, int end, Normalizer normalizer, PreTokenizedText pieces, ref NormalizedText? spare)
+    private void Section(ReadOnlySpan<char> text, int start, int end, Normalizer normalizer, PreTokenizedString pieces, ref NormalizedString? spare)
     {
         if (end <= start)
         {
@@ -139,7 +139,7 @@ internal sealed class AddedVocabulary
         Cut(section, 0, section.Length, normalized, pieces, null);
     }
 
-    private static void Cut(NormalizedText text, int from, int to, Finder finder, PreTokenizedText pieces, Finder? then)
+    private static void Cut(NormalizedString text, int from, int to, Finder finder, PreTokenizedString pieces, Finder? then)
     {
         var span = text.Text[from..to];
         var at = 0;

@@ -4,7 +4,7 @@ namespace InferenceServer.Engine.Tokenization;
 internal static class EncodingWriter
 {
     /// <summary>Writes the draft and its overflow; sequences shorter than <paramref name="padTo"/> are padded.</summary>
-    public static TokenEncoding Write(EncodingDraft draft, Padding? padding, int padTo, Func<int, string?> token, SpaceCounts? spaces)
+    public static TokenEncoding Write(EncodingBuilder draft, Padding? padding, int padTo, Func<int, string?> token, SpaceCounts? spaces)
     {
         var overflowing = draft.Overflowing.Count == 0
             ? (IReadOnlyList<TokenEncoding>)[]
@@ -12,7 +12,7 @@ internal static class EncodingWriter
         return One(draft, padding, padTo, token, spaces, overflowing);
     }
 
-    private static TokenEncoding One(EncodingDraft draft, Padding? padding, int padTo, Func<int, string?> token, SpaceCounts? spaces, IReadOnlyList<TokenEncoding> overflowing)
+    private static TokenEncoding One(EncodingBuilder draft, Padding? padding, int padTo, Func<int, string?> token, SpaceCounts? spaces, IReadOnlyList<TokenEncoding> overflowing)
     {
         var pad = padding is null ? 0 : Math.Max(0, padTo - draft.Length);
         var length = draft.Length + pad;
@@ -94,7 +94,7 @@ internal static class EncodingWriter
     }
 
     // As the reference counts them: without any range the whole encoding is sequence 0.
-    private static void Sequences(EncodingDraft draft, int before, sbyte[] sequenceIds)
+    private static void Sequences(EncodingBuilder draft, int before, sbyte[] sequenceIds)
     {
         var count = Math.Max(1, draft.Ranges.Count);
         for (var sequence = 0; sequence < count; sequence++)

@@ -106,7 +106,7 @@ public sealed class Tokenizer
             Check(truncation);
         }
 
-        var room = EncodeRoom.Current;
+        var room = EncodeWorkspace.Current;
         room.Release(); // an encoding before that ended in an exception
         Fill(room, room.First, text, 0, normalizer, preTokenizer);
         if (pair is not null)
@@ -114,8 +114,8 @@ public sealed class Tokenizer
             Fill(room, room.Second, pair, 1, normalizer, preTokenizer);
         }
 
-        var encoding = EncodingDraft.Of(room.First, 0, room.First.Count);
-        var second = pair is null ? null : EncodingDraft.Of(room.Second, 0, room.Second.Count);
+        var encoding = EncodingBuilder.Of(room.First, 0, room.First.Count);
+        var second = pair is null ? null : EncodingBuilder.Of(room.Second, 0, room.Second.Count);
         var isTruncated = false;
         if (truncation is not null)
         {
@@ -123,7 +123,7 @@ public sealed class Tokenizer
             var maxLength = addSpecialTokens ? truncation.MaxLength - SpecialTokensToAdd(pair is not null) : truncation.MaxLength;
             if (maxLength >= 0)
             {
-                Cutting.Cut(ref encoding, ref second, maxLength, truncation);
+                TruncationSteps.Cut(ref encoding, ref second, maxLength, truncation);
                 isTruncated = encoding.Length < room.First.Count || second?.Length < room.Second.Count;
             }
         }
@@ -138,10 +138,10 @@ public sealed class Tokenizer
     /// <summary>Encodes one text without the post-processor, and, where asked, without the normalizer or the splitting of the pre-tokenizer.</summary>
     internal TokenEncoding EncodePlain(string text, bool normalize, bool split)
     {
-        var room = EncodeRoom.Current;
+        var room = EncodeWorkspace.Current;
         room.Release();
         Fill(room, room.First, text, 0, normalize ? normalizer : null, split ? preTokenizer : preTokenizer?.WithoutSplitting);
-        var result = Finish(PostProcessor.Run(null, EncodingDraft.Of(room.First, 0, room.First.Count), null, false), null, 0);
+        var result = Finish(PostProcessor.Run(null, EncodingBuilder.Of(room.First, 0, room.First.Count), null, false), null, 0);
         room.Release();
         return result;
     }
@@ -160,8 +160,8 @@ public sealed class Tokenizer
             row.Add(id, 0, 0, -1);
         }
 
-        var result = Finish(PostProcessor.Run(postProcessor, EncodingDraft.Of(row, 0, row.Count), null, true), null, 0).Ids;
-        EncodeRoom.Current.Release();
+        var result = Finish(PostProcessor.Run(postProcessor, EncodingBuilder.Of(row, 0, row.Count), null, true), null, 0).Ids;
+        EncodeWorkspace.Current.Release();
         return result;
     }
 
@@ -197,7 +197,7 @@ public sealed class Tokenizer
     public int SpecialTokensToAdd(bool pair) => postProcessor?.AddedTokens(pair) ?? 0;
 
     // Text to tokens: added tokens, normalizer, pre-tokenizer, model.
-    private void Fill(EncodeRoom room, TokenRow row, string text, int typeId, Normalizer? normalizer, PreTokenizer? preTokenizer)
+    private void Fill(EncodeWorkspace room, TokenRow row, string text, int typeId, Normalizer? normalizer, PreTokenizer? preTokenizer)
     {
         row.Reset(text, typeId);
         var pieces = room.Pieces;
@@ -275,7 +275,7 @@ public sealed class Tokenizer
         }
     }
 
-    private TokenEncoding Finish(EncodingDraft draft, Padding? padding, int padTo) => EncodingWriter.Write(draft, padding, padTo, token, spaces);
+    private TokenEncoding Finish(EncodingBuilder draft, Padding? padding, int padTo) => EncodingWriter.Write(draft, padding, padTo, token, spaces);
 }
 
 /// <summary>A special token by its role.</summary>

@@ -55,7 +55,7 @@ internal static class TinyModel
             File = "/models/tiny/onnx/model.onnx",
             Inputs = [new GraphTensor("input_ids", ElementType.Int64, ["batch", "sequence"])],
             Outputs = [new GraphTensor("last_hidden_state", ElementType.Float, ["batch", "sequence", "3"])],
-            Attention = [new AttentionTap(0, kind, "a0", "/layer.0/Softmax"), new AttentionTap(1, kind, "a1", "/layer.1/Softmax")],
+            Attention = [new AttentionOutput(0, kind, "a0", "/layer.0/Softmax"), new AttentionOutput(1, kind, "a1", "/layer.1/Softmax")],
         },
         Tokenizer = Words.Value,
         Executor = executor ?? new FakeExecutor(Run),

@@ -99,7 +99,7 @@ public sealed class UnicodeTableTests
         };
         var scripts = PreTokenizerFactory.Create(Part("""{"type":"UnicodeScripts"}"""));
         var wrong = new List<string>();
-        var text = new PreTokenizedText();
+        var text = new PreTokenizedString();
         var compared = 0;
         foreach (var (c, expected) in Classes("UnicodeScripts joins"))
         {
@@ -121,7 +121,7 @@ public sealed class UnicodeTableTests
     private static void Compare(Normalizer normalizer, Func<int, string> expected)
     {
         var wrong = new List<string>();
-        var text = new NormalizedText();
+        var text = new NormalizedString();
         for (var c = 0; c < 0x110000; c++)
         {
             // No surrogates; and of the two last planes, private use, the tables hold the ends alone.
@@ -144,7 +144,7 @@ public sealed class UnicodeTableTests
     private static void CompareClasses(string table, PreTokenizer preTokenizer, Func<List<string>, string> classify, bool alone = false)
     {
         var wrong = new List<string>();
-        var text = new PreTokenizedText();
+        var text = new PreTokenizedString();
         var compared = 0;
         foreach (var (c, expected) in Classes(table))
         {
@@ -165,7 +165,7 @@ public sealed class UnicodeTableTests
         Assert.True(wrong.Count == 0, $"{wrong.Count} wrong:\n{string.Join('\n', wrong.Take(20))}");
     }
 
-    private static List<string> Pieces(PreTokenizedText text, PreTokenizer preTokenizer, string input)
+    private static List<string> Pieces(PreTokenizedString text, PreTokenizer preTokenizer, string input)
     {
         text.Clear();
         var own = text.NewText();

@@ -59,7 +59,7 @@ internal sealed class AttentionReading
 
         for (var l = 0; l < layers; l++)
         {
-            var output = row[selection.Taps[l].Output];
+            var output = row[selection.Outputs[l].Output];
             if (selection.Heads.Max() >= output.Shape[0])
             {
                 throw InferenceException.Unprocessable(Argument.Of(nameof(AttentionRequest.Heads)), $"Layer {selection.Layers[l]} has {output.Shape[0]} heads; heads go from 0 to {output.Shape[0] - 1} there.");

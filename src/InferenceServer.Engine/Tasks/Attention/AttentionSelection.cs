@@ -7,8 +7,8 @@ namespace InferenceServer.Engine.Tasks.Attention;
 /// <param name="Kind">Whose attention.</param>
 /// <param name="Layers">The layers.</param>
 /// <param name="Heads">The heads.</param>
-/// <param name="Taps">The tensors to read, one a layer.</param>
-internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[] Heads, AttentionTap[] Taps)
+/// <param name="Outputs">The tensors to read, one a layer.</param>
+internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[] Heads, AttentionOutput[] Outputs)
 {
     /// <summary>Most bytes that are held while an answer is put together.</summary>
     private const long WorkingBytes = 512L << 20;

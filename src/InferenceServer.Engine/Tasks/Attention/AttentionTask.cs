@@ -33,12 +33,12 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
         selection.CheckSize(request, sequence, queries, keys);
 
         var plan = new AttentionReading(selection, request.Aggregate, sequence, queries, keys, request.Statistics);
-        var outputs = selection.Taps.Select(tap => tap.Output).ToArray();
+        var outputs = selection.Outputs.Select(tap => tap.Output).ToArray();
         await model.Executor.RunAsync([input.Graph], outputs, (_, row) => plan.Read(row), context);
         var values = plan.NeedsPaths ? await Task.Run(() => plan.Paths(context.Cancellation), context.Cancellation) : plan.Values();
         Finite.Require(values, input.Source.Argument);
         var shape = selection.Shape(request.Aggregate, queries.Length, keys.Length);
-        Sharpen(values, keys.Length, request);
+        Filter(values, keys.Length, request);
 
         var result = new AttentionResult
         {
@@ -54,7 +54,7 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
             Format = request.Format,
             Statistics = request.Statistics ? plan.Statistics : null,
             Provenance = new AttentionProvenance(
-                [.. selection.Taps.Select(tap => tap.Tensor)],
+                [.. selection.Outputs.Select(tap => tap.Tensor)],
                 Path.GetRelativePath(model.Manifest.Folder, model.Graph.File).Replace('\\', '/'),
                 await model.Sha256.Value),
             Truncated = input.WasCut,
@@ -81,7 +81,7 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
     }
 
     /// <summary>Renormalize, top_k and threshold, row by row, in place.</summary>
-    internal static void Sharpen(float[] values, int keys, AttentionRequest request)
+    internal static void Filter(float[] values, int keys, AttentionRequest request)
     {
         var order = new float[keys];
         for (var start = 0; start < values.Length; start += keys)

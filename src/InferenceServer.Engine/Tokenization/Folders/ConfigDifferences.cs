@@ -214,7 +214,7 @@ internal sealed class ConfigDifferences(JsonPart root, FolderSettings settings, 
 
     private static string Normalized(Normalizer? normalizer, string text)
     {
-        var normalized = new NormalizedText(text);
+        var normalized = new NormalizedString(text);
         normalizer?.Normalize(normalized);
         return normalized.ToString();
     }
@@ -222,7 +222,7 @@ internal sealed class ConfigDifferences(JsonPart root, FolderSettings settings, 
     // Whether the first piece of a text begins with something that the text does not; null when the text is not found.
     private static bool? AddsPrefix(TokenizerParts parts)
     {
-        var pieces = new PreTokenizedText();
+        var pieces = new PreTokenizedString();
         var text = pieces.NewText();
         text.Reset("x");
         parts.Normalizer?.Normalize(text);
@@ -236,14 +236,14 @@ internal sealed class ConfigDifferences(JsonPart root, FolderSettings settings, 
     // What surrounds a text of one token: ids and segments, -1 for the text and -2 for the second one.
     private static (int Id, int TypeId)[] Frame(PostProcessor? processor, bool pair)
     {
-        var room = EncodeRoom.Current;
+        var room = EncodeWorkspace.Current;
         room.Release();
         if (pair && processor?.Results(2, true) is null && processor is not null)
         {
             return [];
         }
 
-        EncodingDraft? second = null;
+        EncodingBuilder? second = null;
         if (pair)
         {
             second = One(room.Second, 1);
@@ -254,12 +254,12 @@ internal sealed class ConfigDifferences(JsonPart root, FolderSettings settings, 
         room.Release();
         return frame;
 
-        static EncodingDraft One(TokenRow row, int typeId)
+        static EncodingBuilder One(TokenRow row, int typeId)
         {
             row.Reset("x", typeId);
             row.Reserve(1);
             row.Add(0, 0, 1, 0);
-            return EncodingDraft.Of(row, 0, 1);
+            return EncodingBuilder.Of(row, 0, 1);
         }
     }
 }

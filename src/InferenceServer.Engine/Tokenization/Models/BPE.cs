@@ -147,7 +147,7 @@ internal sealed class BPE : Model
             return;
         }
 
-        var room = tokens.Room<MergeRoom>();
+        var room = tokens.Room<MergeWorkspace>();
         room.Clear();
         if (byteLevel && !CanAddBytes(piece))
         {
@@ -257,7 +257,7 @@ internal sealed class BPE : Model
     }
 
     // The piece's UTF-8 bytes as symbols. Returns whether lengths count bytes (not so in ASCII).
-    private bool AddBytes(ReadOnlySpan<char> piece, MergeRoom room)
+    private bool AddBytes(ReadOnlySpan<char> piece, MergeWorkspace room)
     {
         if (Ascii.IsValid(piece))
         {
@@ -282,7 +282,7 @@ internal sealed class BPE : Model
 
     // The piece's characters as symbols. Returns whether lengths count UTF-8 bytes: they must where a character became bytes or
     // vanished, since the reference's offsets do and then no longer follow the characters.
-    private bool AddCharacters(ReadOnlySpan<char> piece, MergeRoom room)
+    private bool AddCharacters(ReadOnlySpan<char> piece, MergeWorkspace room)
     {
         var exact = false;
         if (!TryAddCharacters(piece, room, inBytes: false))
@@ -295,7 +295,7 @@ internal sealed class BPE : Model
         return exact;
     }
 
-    private bool TryAddCharacters(ReadOnlySpan<char> piece, MergeRoom room, bool inBytes)
+    private bool TryAddCharacters(ReadOnlySpan<char> piece, MergeWorkspace room, bool inBytes)
     {
         var unknownLength = 0;
         Span<byte> utf8 = stackalloc byte[4];
@@ -420,7 +420,7 @@ internal sealed class BPE : Model
         character.Length == 2 ? 4 : character[0] < 0x80 ? 1 : character[0] < 0x800 ? 2 : 3;
 
     // Lengths count bytes: a token spans the characters that its first and its last byte belong to.
-    private static void EmitBytes(ReadOnlySpan<char> piece, MergeRoom room, TokenBuffer tokens)
+    private static void EmitBytes(ReadOnlySpan<char> piece, MergeWorkspace room, TokenBuffer tokens)
     {
         var unit = 0;
         var unitByte = 0; // first byte of the character at `unit`

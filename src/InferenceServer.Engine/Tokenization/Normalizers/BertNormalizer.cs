@@ -15,7 +15,7 @@ internal sealed class BertNormalizer(bool cleanText, bool handleChineseChars, bo
     private readonly bool strips = stripAccents ?? lowercase;
 
     /// <inheritdoc/>
-    public override void Normalize(NormalizedText text)
+    public override void Normalize(NormalizedString text)
     {
         if (cleanText && text.Text.ContainsAnyExcept(PlainAscii))
         {
@@ -42,7 +42,7 @@ internal sealed class BertNormalizer(bool cleanText, bool handleChineseChars, bo
         }
     }
 
-    private static void Clean(NormalizedText text)
+    private static void Clean(NormalizedString text)
     {
         Filter.Remove(text, CharacterClasses.IsBertControl);
         foreach (ref var c in text.Chars)
@@ -54,7 +54,7 @@ internal sealed class BertNormalizer(bool cleanText, bool handleChineseChars, bo
         }
     }
 
-    private static void SetChineseApart(NormalizedText text)
+    private static void SetChineseApart(NormalizedString text)
     {
         var chars = text.Text;
         if (!chars.ContainsAnyInRange('\u3400', '\uFAFF'))

@@ -6,5 +6,5 @@ namespace InferenceServer.Engine.Tokenization.Normalizers;
 internal sealed class ByteLevel : Normalizer
 {
     /// <inheritdoc/>
-    public override void Normalize(NormalizedText text) => ByteSymbols.Rewrite(text);
+    public override void Normalize(NormalizedString text) => ByteSymbols.Rewrite(text);
 }

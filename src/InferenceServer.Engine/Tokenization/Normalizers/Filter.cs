@@ -6,7 +6,7 @@ namespace InferenceServer.Engine.Tokenization.Normalizers;
 internal static class Filter
 {
     /// <summary>Removes every character that <paramref name="goes"/> says yes to.</summary>
-    public static void Remove(NormalizedText text, Func<int, bool> goes)
+    public static void Remove(NormalizedString text, Func<int, bool> goes)
     {
         var chars = text.Text;
         var i = 0;

@@ -6,10 +6,10 @@ namespace InferenceServer.Engine.Tokenization.Normalizers;
 internal sealed class Lowercase : Normalizer
 {
     /// <inheritdoc/>
-    public override void Normalize(NormalizedText text) => Apply(text);
+    public override void Normalize(NormalizedString text) => Apply(text);
 
     /// <summary>Lowercases a text, in place where it can.</summary>
-    public static void Apply(NormalizedText text)
+    public static void Apply(NormalizedString text)
     {
         var chars = text.Chars;
         var wide = false;

@@ -6,5 +6,5 @@ namespace InferenceServer.Engine.Tokenization.Normalizers;
 internal sealed class NFKC : Normalizer
 {
     /// <inheritdoc/>
-    public override void Normalize(NormalizedText text) => UnicodeNormalization.Of(NormalizationForm.Nfkc).Normalize(text);
+    public override void Normalize(NormalizedString text) => UnicodeNormalization.Of(NormalizationForm.Nfkc).Normalize(text);
 }

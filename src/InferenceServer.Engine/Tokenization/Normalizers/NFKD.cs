@@ -6,5 +6,5 @@ namespace InferenceServer.Engine.Tokenization.Normalizers;
 internal sealed class NFKD : Normalizer
 {
     /// <inheritdoc/>
-    public override void Normalize(NormalizedText text) => UnicodeNormalization.Of(NormalizationForm.Nfkd).Normalize(text);
+    public override void Normalize(NormalizedString text) => UnicodeNormalization.Of(NormalizationForm.Nfkd).Normalize(text);
 }

@@ -4,7 +4,7 @@ namespace InferenceServer.Engine.Tokenization.Normalizers;
 internal sealed class Nmt : Normalizer
 {
     /// <inheritdoc/>
-    public override void Normalize(NormalizedText text)
+    public override void Normalize(NormalizedString text)
     {
         Filter.Remove(text, static c => c is (>= 1 and <= 8) or 0x0B or (>= 0x0E and <= 0x1F) or 0x7F or 0x8F or 0x9F);
         foreach (ref var c in text.Chars)

@@ -4,5 +4,5 @@ namespace InferenceServer.Engine.Tokenization.Normalizers;
 internal abstract class Normalizer
 {
     /// <summary>Rewrites the text in place, keeping the alignment with the original.</summary>
-    public abstract void Normalize(NormalizedText text);
+    public abstract void Normalize(NormalizedString text);
 }

@@ -46,7 +46,7 @@ internal sealed class Precompiled : Normalizer
     }
 
     /// <inheritdoc/>
-    public override void Normalize(NormalizedText text)
+    public override void Normalize(NormalizedString text)
     {
         var chars = text.Text;
         var i = PlainPrefix(chars, 0);

@@ -4,5 +4,5 @@ namespace InferenceServer.Engine.Tokenization.Normalizers;
 internal sealed class Prepend(string content) : Normalizer
 {
     /// <inheritdoc/>
-    public override void Normalize(NormalizedText text) => text.Prepend(content);
+    public override void Normalize(NormalizedString text) => text.Prepend(content);
 }

@@ -9,7 +9,7 @@ namespace InferenceServer.Engine.Tokenization.Normalizers;
 internal sealed class Replace(Pattern pattern, string content) : Normalizer
 {
     /// <inheritdoc/>
-    public override void Normalize(NormalizedText text)
+    public override void Normalize(NormalizedString text)
     {
         if (pattern.Literal is { Length: > 0 } literal)
         {

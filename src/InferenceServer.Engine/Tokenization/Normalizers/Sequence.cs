@@ -4,7 +4,7 @@ namespace InferenceServer.Engine.Tokenization.Normalizers;
 internal sealed class Sequence(Normalizer[] normalizers) : Normalizer
 {
     /// <inheritdoc/>
-    public override void Normalize(NormalizedText text)
+    public override void Normalize(NormalizedString text)
     {
         foreach (var normalizer in normalizers)
         {

@@ -6,7 +6,7 @@ namespace InferenceServer.Engine.Tokenization.Normalizers;
 internal sealed class Strip(bool left, bool right) : Normalizer
 {
     /// <inheritdoc/>
-    public override void Normalize(NormalizedText text)
+    public override void Normalize(NormalizedString text)
     {
         // White space has no supplementary characters: units will do.
         var chars = text.Text;

@@ -6,7 +6,7 @@ namespace InferenceServer.Engine.Tokenization.Normalizers;
 internal sealed class StripAccents : Normalizer
 {
     /// <inheritdoc/>
-    public override void Normalize(NormalizedText text)
+    public override void Normalize(NormalizedString text)
     {
         if (text.Text.ContainsAnyExceptInRange('\0', '\u02FF'))
         {

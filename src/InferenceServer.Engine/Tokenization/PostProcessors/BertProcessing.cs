@@ -7,7 +7,7 @@ internal sealed class BertProcessing(TemplateToken sep, TemplateToken cls) : Pos
     public override int AddedTokens(bool pair) => pair ? 3 : 2;
 
     /// <inheritdoc/>
-    public override List<EncodingDraft> Process(List<EncodingDraft> drafts, bool addSpecialTokens) => addSpecialTokens
+    public override List<EncodingBuilder> Process(List<EncodingBuilder> drafts, bool addSpecialTokens) => addSpecialTokens
         ? drafts.Select((draft, i) => Wrapping.Wrap(draft, i == 0 ? cls : null, sep, i == 0 ? 0 : 1, Math.Min(i, 1), keepTypeIds: true)).ToList()
         : drafts;
 }

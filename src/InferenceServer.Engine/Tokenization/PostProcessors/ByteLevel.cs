@@ -10,7 +10,7 @@ internal sealed class ByteLevel(bool trimOffsets, bool addPrefixSpace) : PostPro
     public override bool TrimsOffsets => trimOffsets;
 
     /// <inheritdoc/>
-    public override List<EncodingDraft> Process(List<EncodingDraft> drafts, bool addSpecialTokens)
+    public override List<EncodingBuilder> Process(List<EncodingBuilder> drafts, bool addSpecialTokens)
     {
         for (var i = 0; i < drafts.Count; i++)
         {

@@ -15,12 +15,12 @@ internal abstract class PostProcessor
     public virtual int? Results(int encodings, bool addSpecialTokens) => encodings;
 
     /// <summary>Works on the encodings of the sequences, and may change their number.</summary>
-    public abstract List<EncodingDraft> Process(List<EncodingDraft> drafts, bool addSpecialTokens);
+    public abstract List<EncodingBuilder> Process(List<EncodingBuilder> drafts, bool addSpecialTokens);
 
     /// <summary>The encoding of a text, or of a pair, as a processor (or none) leaves it.</summary>
-    public static EncodingDraft Run(PostProcessor? processor, EncodingDraft first, EncodingDraft? second, bool addSpecialTokens)
+    public static EncodingBuilder Run(PostProcessor? processor, EncodingBuilder first, EncodingBuilder? second, bool addSpecialTokens)
     {
-        List<EncodingDraft> drafts = second is null ? [first] : [first, second];
+        List<EncodingBuilder> drafts = second is null ? [first] : [first, second];
         for (var i = 0; i < drafts.Count; i++)
         {
             drafts[i].SetSequence(i);
@@ -32,6 +32,6 @@ internal abstract class PostProcessor
             drafts[i].SetTypeId(i);
         }
 
-        return EncodingDraft.Merge(processor?.Process(drafts, addSpecialTokens) ?? drafts);
+        return EncodingBuilder.Merge(processor?.Process(drafts, addSpecialTokens) ?? drafts);
     }
 }

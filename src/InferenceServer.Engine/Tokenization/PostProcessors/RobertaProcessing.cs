@@ -10,7 +10,7 @@ internal sealed class RobertaProcessing(TemplateToken sep, TemplateToken cls, bo
     public override bool TrimsOffsets => trimOffsets;
 
     /// <inheritdoc/>
-    public override List<EncodingDraft> Process(List<EncodingDraft> drafts, bool addSpecialTokens)
+    public override List<EncodingBuilder> Process(List<EncodingBuilder> drafts, bool addSpecialTokens)
     {
         foreach (var draft in drafts)
         {

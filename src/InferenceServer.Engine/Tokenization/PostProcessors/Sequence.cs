@@ -14,7 +14,7 @@ internal sealed class Sequence(IReadOnlyList<PostProcessor> processors) : PostPr
         processors.Aggregate((int?)encodings, (count, processor) => count is { } made ? processor.Results(made, addSpecialTokens) : null);
 
     /// <inheritdoc/>
-    public override List<EncodingDraft> Process(List<EncodingDraft> drafts, bool addSpecialTokens)
+    public override List<EncodingBuilder> Process(List<EncodingBuilder> drafts, bool addSpecialTokens)
     {
         foreach (var processor in processors)
         {

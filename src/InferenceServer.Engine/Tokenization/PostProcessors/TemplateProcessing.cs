@@ -38,7 +38,7 @@ internal sealed class TemplateProcessing(IReadOnlyList<TemplatePiece> singlePiec
 
     /// <inheritdoc/>
     /// <remarks>Behind another template of a Sequence the encodings are that one's pieces: two of them are a pair, whatever they hold.</remarks>
-    public override List<EncodingDraft> Process(List<EncodingDraft> drafts, bool addSpecialTokens)
+    public override List<EncodingBuilder> Process(List<EncodingBuilder> drafts, bool addSpecialTokens)
     {
         if (drafts.Count is not (1 or 2))
         {
@@ -47,7 +47,7 @@ internal sealed class TemplateProcessing(IReadOnlyList<TemplatePiece> singlePiec
                 $"{Argument.Of("Inputs")}: a template of tokenizer.json's post_processor takes one or two sequences, and the template before it makes {drafts.Count} of this input; encode single texts with special tokens, which it can do.");
         }
 
-        var result = new List<EncodingDraft>();
+        var result = new List<EncodingBuilder>();
         foreach (var piece in drafts.Count > 1 ? Pair : Single)
         {
             if (piece.Special is null)
@@ -59,7 +59,7 @@ internal sealed class TemplateProcessing(IReadOnlyList<TemplatePiece> singlePiec
             }
             else if (addSpecialTokens)
             {
-                result.Add(EncodingDraft.Of(piece.Special, piece.TypeId));
+                result.Add(EncodingBuilder.Of(piece.Special, piece.TypeId));
             }
         }
 

@@ -4,9 +4,9 @@ namespace InferenceServer.Engine.Tokenization.PostProcessors;
 internal static class Wrapping
 {
     /// <summary>Puts a sequence, and every piece of its overflow, between two tokens. Marks of earlier special tokens are forgotten, as in the reference.</summary>
-    public static EncodingDraft Wrap(EncodingDraft draft, TemplateToken? before, TemplateToken after, int typeId, int sequence, bool keepTypeIds = false)
+    public static EncodingBuilder Wrap(EncodingBuilder draft, TemplateToken? before, TemplateToken after, int typeId, int sequence, bool keepTypeIds = false)
     {
-        var wrapped = EncodeRoom.Current.Draft();
+        var wrapped = EncodeWorkspace.Current.Draft();
         if (before is not null)
         {
             wrapped.Add(new Segment(null, 0, 1, before, typeId, 1, null));

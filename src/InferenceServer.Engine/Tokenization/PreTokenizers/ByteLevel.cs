@@ -13,7 +13,7 @@ internal sealed class ByteLevel(bool addPrefixSpace, bool useRegex) : PreTokeniz
     private const byte Space = CharacterKinds.Space;
 
     private static readonly byte[] Classes = CharacterKinds.BasicPlane;
-    private readonly Action<NormalizedText> prefix = static text =>
+    private readonly Action<NormalizedString> prefix = static text =>
     {
         if (text.Text[0] != ' ')
         {
@@ -27,7 +27,7 @@ internal sealed class ByteLevel(bool addPrefixSpace, bool useRegex) : PreTokeniz
     public override PreTokenizer WithoutSplitting => new ByteLevel(addPrefixSpace, useRegex: false);
 
     /// <inheritdoc/>
-    public override void PreTokenize(PreTokenizedText text)
+    public override void PreTokenize(PreTokenizedString text)
     {
         if (addPrefixSpace)
         {

@@ -15,7 +15,7 @@ internal static class ByteSymbols
     public static int Byte(char symbol) => symbol < Bytes.Length ? Bytes[symbol] : -1;
 
     /// <summary>Writes every character as the symbols of its UTF-8 bytes, each standing for the whole character.</summary>
-    public static void Rewrite(NormalizedText text)
+    public static void Rewrite(NormalizedString text)
     {
         var chars = text.Text;
         if (!chars.ContainsAnyExceptInRange('!', '~'))

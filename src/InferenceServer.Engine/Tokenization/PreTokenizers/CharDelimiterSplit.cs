@@ -8,5 +8,5 @@ internal sealed class CharDelimiterSplit(Rune delimiter) : PreTokenizer
     private readonly MatchFinder finder = Matches.OfClass(c => c == delimiter.Value);
 
     /// <inheritdoc/>
-    public override void PreTokenize(PreTokenizedText text) => text.Split(finder, SplitBehavior.Removed);
+    public override void PreTokenize(PreTokenizedString text) => text.Split(finder, SplitBehavior.Removed);
 }

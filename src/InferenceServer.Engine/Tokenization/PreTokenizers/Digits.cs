@@ -9,7 +9,7 @@ internal sealed class Digits(bool individual) : PreTokenizer
     private static readonly PieceSplitter Runs = static (piece, sink) => Split(piece, sink, individual: false);
 
     /// <inheritdoc/>
-    public override void PreTokenize(PreTokenizedText text) => text.Split(individual ? Individual : Runs);
+    public override void PreTokenize(PreTokenizedString text) => text.Split(individual ? Individual : Runs);
 
     private static void Split(ReadOnlySpan<char> piece, PieceSink sink, bool individual)
     {

@@ -24,5 +24,5 @@ internal sealed class FixedLength(int length) : PreTokenizer
     };
 
     /// <inheritdoc/>
-    public override void PreTokenize(PreTokenizedText text) => text.Split(splitter);
+    public override void PreTokenize(PreTokenizedString text) => text.Split(splitter);
 }

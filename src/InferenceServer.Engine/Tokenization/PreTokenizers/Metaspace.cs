@@ -21,7 +21,7 @@ internal sealed class Metaspace : PreTokenizer
     private readonly string replacement;
     private readonly PrependScheme scheme;
     private readonly bool split;
-    private readonly Action<NormalizedText> rewrite;
+    private readonly Action<NormalizedString> rewrite;
     private readonly PieceSplitter splitter;
 
     /// <summary>Builds the part from its fields.</summary>
@@ -38,7 +38,7 @@ internal sealed class Metaspace : PreTokenizer
     public override PreTokenizer WithoutSplitting => new Metaspace(Rune.GetRuneAt(replacement, 0), scheme, split: false);
 
     /// <inheritdoc/>
-    public override void PreTokenize(PreTokenizedText text)
+    public override void PreTokenize(PreTokenizedString text)
     {
         text.Rewrite(rewrite);
         if (split)
@@ -47,7 +47,7 @@ internal sealed class Metaspace : PreTokenizer
         }
     }
 
-    private void Rewrite(NormalizedText text)
+    private void Rewrite(NormalizedString text)
     {
         text.Replace(" ", replacement);
         var prepend = scheme switch

@@ -4,7 +4,7 @@ namespace InferenceServer.Engine.Tokenization.PreTokenizers;
 internal abstract class PreTokenizer
 {
     /// <summary>Splits (and, for some types, rewrites) the pieces that are not added tokens.</summary>
-    public abstract void PreTokenize(PreTokenizedText text);
+    public abstract void PreTokenize(PreTokenizedString text);
 
     /// <summary>What is left without the splitting: how it writes the text (bytes, spaces); null when it only splits.</summary>
     public virtual PreTokenizer? WithoutSplitting => null;

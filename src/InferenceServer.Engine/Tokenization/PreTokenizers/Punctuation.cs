@@ -8,5 +8,5 @@ internal sealed class Punctuation(SplitBehavior behavior) : PreTokenizer
     private static readonly MatchFinder Finder = Matches.OfClass(CharacterClasses.IsPunctuation);
 
     /// <inheritdoc/>
-    public override void PreTokenize(PreTokenizedText text) => text.Split(Finder, behavior);
+    public override void PreTokenize(PreTokenizedString text) => text.Split(Finder, behavior);
 }

@@ -8,7 +8,7 @@ internal sealed class Sequence(PreTokenizer[] preTokenizers) : PreTokenizer
         preTokenizers.Select(static p => p.WithoutSplitting).OfType<PreTokenizer>().ToArray() is { Length: > 0 } rest ? new Sequence(rest) : null;
 
     /// <inheritdoc/>
-    public override void PreTokenize(PreTokenizedText text)
+    public override void PreTokenize(PreTokenizedString text)
     {
         foreach (var preTokenizer in preTokenizers)
         {

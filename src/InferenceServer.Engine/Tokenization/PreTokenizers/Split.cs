@@ -9,7 +9,7 @@ internal sealed class Split(Pattern pattern, SplitBehavior behavior, bool invert
     private readonly PieceSplitter? tiles = behavior == SplitBehavior.Isolated ? pattern.Tiles : null;
 
     /// <inheritdoc/>
-    public override void PreTokenize(PreTokenizedText text)
+    public override void PreTokenize(PreTokenizedString text)
     {
         if (tiles is not null)
         {

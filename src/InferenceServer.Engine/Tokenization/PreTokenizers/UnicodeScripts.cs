@@ -12,7 +12,7 @@ internal sealed class UnicodeScripts : PreTokenizer
     private static readonly Lazy<byte[]?[]> Scripts = new(ReadScripts);
 
     /// <inheritdoc/>
-    public override void PreTokenize(PreTokenizedText text) => text.Split(static (piece, sink) =>
+    public override void PreTokenize(PreTokenizedString text) => text.Split(static (piece, sink) =>
     {
         var last = 0; // 0: none yet
         var start = -1;

@@ -6,7 +6,7 @@ namespace InferenceServer.Engine.Tokenization.PreTokenizers;
 internal sealed class Whitespace : PreTokenizer
 {
     /// <inheritdoc/>
-    public override void PreTokenize(PreTokenizedText text) => text.Split(static (piece, sink) =>
+    public override void PreTokenize(PreTokenizedString text) => text.Split(static (piece, sink) =>
     {
         var start = 0;
         var last = 0; // 0: space, 1: word, 2: neither

@@ -6,7 +6,7 @@ namespace InferenceServer.Engine.Tokenization.PreTokenizers;
 internal sealed class WhitespaceSplit : PreTokenizer
 {
     /// <inheritdoc/>
-    public override void PreTokenize(PreTokenizedText text) => text.Split(static (piece, sink) =>
+    public override void PreTokenize(PreTokenizedString text) => text.Split(static (piece, sink) =>
     {
         var start = 0;
         for (var i = 0; i < piece.Length; i++)

@@ -53,7 +53,7 @@ internal sealed class UnicodeNormalization
     public static int CombiningClass(int c) => c < 0x300 ? 0 : Classes.Value[c >> 8] is { } block ? block[c & 255] : 0;
 
     /// <summary>Brings the text into the form.</summary>
-    public void Normalize(NormalizedText text)
+    public void Normalize(NormalizedString text)
     {
         var chars = text.Text;
         var first = FirstUnstable(chars, 0, out var starter);
@@ -104,7 +104,7 @@ internal sealed class UnicodeNormalization
     }
 
     /// <summary>Writes characters with their changes as the reference's <c>transform</c>: a change of 0 replaces the next old character, -n swallows n more, 1 is an insertion.</summary>
-    internal static void Write(NormalizedText.Rewriter rewriter, ReadOnlySpan<char> old, int at, List<Part> parts)
+    internal static void Write(NormalizedString.Rewriter rewriter, ReadOnlySpan<char> old, int at, List<Part> parts)
     {
         Span<char> units = stackalloc char[2];
         foreach (var part in parts)

@@ -4,11 +4,11 @@ using InferenceServer.Engine.Onnx.Proto;
 namespace InferenceServer.Engine.Onnx;
 
 /// <summary>Turns the places where attention is computed into outputs <c>[batch, heads, query, key]</c>, and says whose attention each is.</summary>
-internal static class AttentionTaps
+internal static class AttentionOutputs
 {
     private const int MostSites = 2048;
 
-    public static IReadOnlyList<AttentionTap> Add(OnnxModel model, GraphIndex index, ModelConfig config, GraphEdit edit, out string? unavailable)
+    public static IReadOnlyList<AttentionOutput> Add(OnnxModel model, GraphIndex index, ModelConfig config, GraphEdit edit, out string? unavailable)
     {
         var sites = AttentionSites.Find(index, model.Opsets.GetValueOrDefault(""));
         unavailable = null;
@@ -25,7 +25,7 @@ internal static class AttentionTaps
         }
 
         var kinds = new AttentionKinds(model, index, config, sites);
-        var taps = new List<AttentionTap>();
+        var taps = new List<AttentionOutput>();
         var layers = new Dictionary<AttentionKind, int>();
         foreach (var site in sites)
         {
@@ -39,7 +39,7 @@ internal static class AttentionTaps
 
             var layer = layers.GetValueOrDefault(kind);
             layers[kind] = layer + 1;
-            taps.Add(new AttentionTap(layer, kind, output, site.Tensor));
+            taps.Add(new AttentionOutput(layer, kind, output, site.Tensor));
         }
 
         return taps;

@@ -19,13 +19,13 @@ internal enum SplitBehavior
     Contiguous,
 }
 
-/// <summary>A piece of text on its way to the model: a slice of a <see cref="NormalizedText"/>.</summary>
+/// <summary>A piece of text on its way to the model: a slice of a <see cref="NormalizedString"/>.</summary>
 /// <param name="Text">Where it lies.</param>
 /// <param name="Start">First unit.</param>
 /// <param name="Length">Number of units.</param>
 /// <param name="TokenId">Id when it is an added token (the model does not see it), else -1.</param>
 /// <param name="ByteLevel">The model is to see the piece's UTF-8 bytes as byte-level symbols; the text still holds the characters.</param>
-internal readonly record struct Piece(NormalizedText Text, int Start, int Length, int TokenId, bool ByteLevel)
+internal readonly record struct Piece(NormalizedString Text, int Start, int Length, int TokenId, bool ByteLevel)
 {
     /// <summary>The units.</summary>
     public ReadOnlySpan<char> Span => Text.Text.Slice(Start, Length);
@@ -41,7 +41,7 @@ internal delegate void PieceSplitter(ReadOnlySpan<char> piece, PieceSink sink);
 internal delegate void MatchFinder(ReadOnlySpan<char> piece, MatchSink matches);
 
 /// <summary>Where a <see cref="PieceSplitter"/> puts its pieces.</summary>
-internal sealed class PieceSink(PreTokenizedText owner)
+internal sealed class PieceSink(PreTokenizedString owner)
 {
     internal Piece Source;
 
@@ -67,12 +67,12 @@ internal sealed class MatchSink
 /// <summary>
 /// The pieces of a text, in order. Reused from call to call: not thread-safe.
 /// </summary>
-internal sealed class PreTokenizedText
+internal sealed class PreTokenizedString
 {
     private readonly PieceSink sink;
     private readonly MatchSink matchSink = new();
     private readonly List<(int Start, int End, bool Match)> parts = [];
-    private readonly List<NormalizedText> texts = [];
+    private readonly List<NormalizedString> texts = [];
     private int textsUsed;
     private Piece[] pieces = new Piece[64];
     private Piece[] spare = new Piece[64];
@@ -80,7 +80,7 @@ internal sealed class PreTokenizedText
     private int spareCount;
 
     /// <summary>No pieces.</summary>
-    public PreTokenizedText() => sink = new PieceSink(this);
+    public PreTokenizedString() => sink = new PieceSink(this);
 
     /// <summary>The pieces.</summary>
     public ReadOnlySpan<Piece> Pieces => pieces.AsSpan(0, count);
@@ -105,11 +105,11 @@ internal sealed class PreTokenizedText
     }
 
     /// <summary>An empty text whose buffers come from earlier calls.</summary>
-    public NormalizedText NewText()
+    public NormalizedString NewText()
     {
         if (textsUsed == texts.Count)
         {
-            texts.Add(new NormalizedText());
+            texts.Add(new NormalizedString());
         }
 
         return texts[textsUsed++];
@@ -171,7 +171,7 @@ internal sealed class PreTokenizedText
     }
 
     /// <summary>Rewrites every piece that is no added token: the callback gets the piece as a text of its own, alignment kept.</summary>
-    public void Rewrite(Action<NormalizedText> rewrite)
+    public void Rewrite(Action<NormalizedString> rewrite)
     {
         spareCount = 0;
         for (var i = 0; i < count; i++)

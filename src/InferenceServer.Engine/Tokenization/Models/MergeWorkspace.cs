@@ -12,7 +12,7 @@ internal struct Symbol
 }
 
 /// <summary>The symbols of one piece and the heap of the merges that can be done. Not thread-safe.</summary>
-internal sealed class MergeRoom
+internal sealed class MergeWorkspace
 {
     private Symbol[] symbols = new Symbol[64];
     private Candidate[] heap = new Candidate[64];

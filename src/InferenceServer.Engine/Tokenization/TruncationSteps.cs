@@ -3,13 +3,13 @@ using InferenceServer.Engine.Diagnostics;
 namespace InferenceServer.Engine.Tokenization;
 
 /// <summary>Truncation of one sequence or two, as the reference's <c>truncate_encodings</c>.</summary>
-internal static class Cutting
+internal static class TruncationSteps
 {
     /// <summary>Most tokens that all pieces of a text hold together: some 100 MB.</summary>
     private const long MostPieceTokens = 4_000_000;
 
     /// <summary>Cuts to <paramref name="maxLength"/> tokens together (special tokens are counted elsewhere).</summary>
-    public static void Cut(ref EncodingDraft first, ref EncodingDraft? second, int maxLength, Truncation truncation)
+    public static void Cut(ref EncodingBuilder first, ref EncodingBuilder? second, int maxLength, Truncation truncation)
     {
         if (maxLength == 0)
         {
@@ -58,13 +58,13 @@ internal static class Cutting
         }
     }
 
-    private static EncodingDraft Side(EncodingDraft side, int remove, Truncation truncation) => side.Length > remove
+    private static EncodingBuilder Side(EncodingBuilder side, int remove, Truncation truncation) => side.Length > remove
         ? Truncate(side, side.Length - remove, truncation)
         : throw InferenceException.Unprocessable(
             Argument.Of(nameof(Truncation.MaxLength)),
             $"The sequence to cut has {side.Length} tokens, but {remove} would have to go; raise {Argument.Of(nameof(Truncation.MaxLength))}.");
 
-    private static EncodingDraft Truncate(EncodingDraft draft, int maxLength, Truncation truncation)
+    private static EncodingBuilder Truncate(EncodingBuilder draft, int maxLength, Truncation truncation)
     {
         if (maxLength < draft.Length && maxLength > 0 && truncation.Stride >= maxLength)
         {

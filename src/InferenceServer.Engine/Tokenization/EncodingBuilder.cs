@@ -129,13 +129,13 @@ internal readonly record struct Segment(TokenRow? Row, int Start, int Count, Tem
 /// An encoding while post-processors work on it: stretches of the rows, nothing copied. The reference's <c>Encoding</c> with its
 /// sequence ranges and its overflow.
 /// </summary>
-internal sealed class EncodingDraft
+internal sealed class EncodingBuilder
 {
     /// <summary>What it is made of, in order.</summary>
     public List<Segment> Segments { get; } = [];
 
     /// <summary>The pieces that truncation cut off.</summary>
-    public IReadOnlyList<EncodingDraft> Overflowing { get; set; } = [];
+    public IReadOnlyList<EncodingBuilder> Overflowing { get; set; } = [];
 
     /// <summary>Where each sequence lies: sequence, start, end.</summary>
     public List<(int Sequence, int Start, int End)> Ranges { get; } = [];
@@ -153,17 +153,17 @@ internal sealed class EncodingDraft
     }
 
     /// <summary>A whole row, or a part of it.</summary>
-    public static EncodingDraft Of(TokenRow row, int start, int count)
+    public static EncodingBuilder Of(TokenRow row, int start, int count)
     {
-        var draft = EncodeRoom.Current.Draft();
+        var draft = EncodeWorkspace.Current.Draft();
         draft.Add(new Segment(row, start, count, null, row.TypeId, 0, null));
         return draft;
     }
 
     /// <summary>Special tokens.</summary>
-    public static EncodingDraft Of(IReadOnlyList<TemplateToken> tokens, int typeId)
+    public static EncodingBuilder Of(IReadOnlyList<TemplateToken> tokens, int typeId)
     {
-        var draft = EncodeRoom.Current.Draft();
+        var draft = EncodeWorkspace.Current.Draft();
         foreach (var token in tokens)
         {
             draft.Add(new Segment(null, 0, 1, token, typeId, 1, null));
@@ -228,9 +228,9 @@ internal sealed class EncodingDraft
     }
 
     /// <summary>A copy, its overflow included.</summary>
-    public EncodingDraft Clone()
+    public EncodingBuilder Clone()
     {
-        var copy = EncodeRoom.Current.Draft();
+        var copy = EncodeWorkspace.Current.Draft();
         copy.Overflowing = Overflowing.Count == 0 ? [] : [.. Overflowing.Select(static o => o.Clone())];
         copy.Segments.AddRange(Segments);
         copy.Ranges.AddRange(Ranges);
@@ -239,14 +239,14 @@ internal sealed class EncodingDraft
     }
 
     /// <summary>Joins drafts; the overflow is the product of the parts' pieces, in the reference's order.</summary>
-    public static EncodingDraft Merge(List<EncodingDraft> drafts)
+    public static EncodingBuilder Merge(List<EncodingBuilder> drafts)
     {
         if (drafts.Count == 1)
         {
             return drafts[0];
         }
 
-        var merged = EncodeRoom.Current.Draft();
+        var merged = EncodeWorkspace.Current.Draft();
         foreach (var draft in drafts)
         {
             merged.Append(draft);
@@ -256,11 +256,11 @@ internal sealed class EncodingDraft
     }
 
     /// <summary>Appends another draft.</summary>
-    public void Append(EncodingDraft other)
+    public void Append(EncodingBuilder other)
     {
         if (Overflowing.Count > 0 || other.Overflowing.Count > 0)
         {
-            var overflowing = new List<EncodingDraft>();
+            var overflowing = new List<EncodingBuilder>();
             foreach (var own in Overflowing)
             {
                 overflowing.Add(own.With(other));
@@ -275,7 +275,7 @@ internal sealed class EncodingDraft
     }
 
     /// <summary>Cuts to <paramref name="maxLength"/> tokens of the one row that the draft holds; what is cut off becomes overflow.</summary>
-    public EncodingDraft Truncate(int maxLength, int stride, Side direction)
+    public EncodingBuilder Truncate(int maxLength, int stride, Side direction)
     {
         var length = Length;
         if (maxLength >= length)
@@ -285,15 +285,15 @@ internal sealed class EncodingDraft
 
         if (maxLength == 0)
         {
-            var nothing = EncodeRoom.Current.Draft();
+            var nothing = EncodeWorkspace.Current.Draft();
             nothing.Overflowing = [this];
             return nothing;
         }
 
         var row = Segments[0].Row!;
         var step = maxLength - stride;
-        EncodingDraft? first = null;
-        var overflowing = new List<EncodingDraft>();
+        EncodingBuilder? first = null;
+        var overflowing = new List<EncodingBuilder>();
         if (direction == Side.Right)
         {
             for (var start = 0; start < length; start += step)
@@ -337,9 +337,9 @@ internal sealed class EncodingDraft
     }
 
     /// <summary>A part of the one row that the draft holds.</summary>
-    public EncodingDraft Part(int start, int count) => Of(Segments[0].Row!, start, count);
+    public EncodingBuilder Part(int start, int count) => Of(Segments[0].Row!, start, count);
 
-    private EncodingDraft With(EncodingDraft other)
+    private EncodingBuilder With(EncodingBuilder other)
     {
         var joined = Clone();
         joined.Overflowing = [];
@@ -347,7 +347,7 @@ internal sealed class EncodingDraft
         return joined;
     }
 
-    private void AppendTokens(EncodingDraft other)
+    private void AppendTokens(EncodingBuilder other)
     {
         foreach (var (sequence, start, end) in other.Ranges)
         {

@@ -1,19 +1,19 @@
 namespace InferenceServer.Engine.Tokenization;
 
 /// <summary>The buffers of one encoding at a time; every thread keeps its own.</summary>
-internal sealed class EncodeRoom
+internal sealed class EncodeWorkspace
 {
     [ThreadStatic]
-    private static EncodeRoom? current;
+    private static EncodeWorkspace? current;
 
-    private readonly List<EncodingDraft> drafts = [];
+    private readonly List<EncodingBuilder> drafts = [];
     private int draftsUsed;
 
     /// <summary>This thread's buffers.</summary>
-    public static EncodeRoom Current => current ??= new EncodeRoom();
+    public static EncodeWorkspace Current => current ??= new EncodeWorkspace();
 
     /// <summary>The pieces.</summary>
-    public PreTokenizedText Pieces { get; } = new();
+    public PreTokenizedString Pieces { get; } = new();
 
     /// <summary>The tokens of a piece.</summary>
     public TokenBuffer Tokens { get; } = new();
@@ -25,11 +25,11 @@ internal sealed class EncodeRoom
     public TokenRow Second { get; } = new();
 
     /// <summary>An empty draft; it is this room's again at <see cref="Release"/>.</summary>
-    public EncodingDraft Draft()
+    public EncodingBuilder Draft()
     {
         if (draftsUsed == drafts.Count)
         {
-            drafts.Add(new EncodingDraft());
+            drafts.Add(new EncodingBuilder());
         }
 
         var draft = drafts[draftsUsed++];

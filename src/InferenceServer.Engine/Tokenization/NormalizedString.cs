@@ -13,7 +13,7 @@ internal readonly record struct Alignment(int Start, int End);
 /// both units of a surrogate pair carry the span of the pair. The text never holds a lone surrogate.
 /// Reused from call to call: not thread-safe, buffers stay.
 /// </summary>
-internal sealed class NormalizedText
+internal sealed class NormalizedString
 {
     private char[] chars = new char[32];
     private Alignment[] alignments = [];
@@ -26,12 +26,12 @@ internal sealed class NormalizedText
     private bool spareAligned;
 
     /// <summary>An empty text.</summary>
-    public NormalizedText()
+    public NormalizedString()
     {
     }
 
     /// <summary>A text that stands for itself.</summary>
-    public NormalizedText(ReadOnlySpan<char> original) => Reset(original);
+    public NormalizedString(ReadOnlySpan<char> original) => Reset(original);
 
     /// <summary>The text as it is now.</summary>
     public ReadOnlySpan<char> Text => chars.AsSpan(0, length);
@@ -65,7 +65,7 @@ internal sealed class NormalizedText
     }
 
     /// <summary>Starts anew with a slice of another text, its alignment kept.</summary>
-    public void Reset(NormalizedText source, int start, int count)
+    public void Reset(NormalizedString source, int start, int count)
     {
         Reset(source.Text.Slice(start, count), source.OriginalOffset + start);
         if (source.aligned)
@@ -210,12 +210,12 @@ internal sealed class NormalizedText
         }
     }
 
-    /// <summary>Builds the new text of a <see cref="NormalizedText"/> out of the old one, front to back.</summary>
+    /// <summary>Builds the new text of a <see cref="NormalizedString"/> out of the old one, front to back.</summary>
     public readonly ref struct Rewriter
     {
-        private readonly NormalizedText text;
+        private readonly NormalizedString text;
 
-        internal Rewriter(NormalizedText text) => this.text = text;
+        internal Rewriter(NormalizedString text) => this.text = text;
 
         /// <summary>Number of units written so far.</summary>
         public int Length => text.spareLength;

@@ -3,18 +3,18 @@ using Xunit;
 
 namespace InferenceServer.Engine.Tests.Tasks.Attention;
 
-public class SharpenTests
+public class FilterTests
 {
     [Fact]
     public void Top_k_keeps_the_largest_and_the_first_of_equals() =>
-        Assert.Equal([0, 0.4f, 0.2f, 0, 0.1f, 0.1f, 0, 0], Sharpen(4, new AttentionRequest { TopK = 2 }, 0.2f - 0.1f, 0.4f, 0.2f, 0.2f, 0.1f, 0.1f, 0.1f, 0.1f));
+        Assert.Equal([0, 0.4f, 0.2f, 0, 0.1f, 0.1f, 0, 0], Filter(4, new AttentionRequest { TopK = 2 }, 0.2f - 0.1f, 0.4f, 0.2f, 0.2f, 0.1f, 0.1f, 0.1f, 0.1f));
 
     [Fact]
     public void Rows_are_scaled_before_values_are_dropped() =>
-        Assert.Equal([0.75f, 0, 0, 0], Sharpen(2, new AttentionRequest { Renormalize = true, Threshold = 0.3f }, 0.3f, 0.1f, 0, 0));
+        Assert.Equal([0.75f, 0, 0, 0], Filter(2, new AttentionRequest { Renormalize = true, Threshold = 0.3f }, 0.3f, 0.1f, 0, 0));
 
     [Fact]
-    public void A_top_k_above_the_keys_keeps_all() => Assert.Equal([0.3f, 0.1f], Sharpen(2, new AttentionRequest { TopK = 9 }, 0.3f, 0.1f));
+    public void A_top_k_above_the_keys_keeps_all() => Assert.Equal([0.3f, 0.1f], Filter(2, new AttentionRequest { TopK = 9 }, 0.3f, 0.1f));
 
     [Fact]
     public void A_head_is_described_by_where_it_looks()
@@ -29,9 +29,9 @@ public class SharpenTests
         Assert.Equal("broad", broad.Pattern);
     }
 
-    private static float[] Sharpen(int keys, AttentionRequest request, params float[] values)
+    private static float[] Filter(int keys, AttentionRequest request, params float[] values)
     {
-        AttentionTask.Sharpen(values, keys, request);
+        AttentionTask.Filter(values, keys, request);
         return values;
     }
 }
