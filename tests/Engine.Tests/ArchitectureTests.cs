@@ -35,7 +35,7 @@ public sealed partial class ArchitectureTests
     /// <summary>Single types that may be used beyond the modules: what a row reader sees of a run, what goes with a request, the side that is cut off, what is set for a model.</summary>
     private static readonly HashSet<string> Shown =
     [
-        "Engine.Tasks -> Execution.RowOutputs", "Engine.Tasks -> Execution.OutputRow", "Engine.Tasks -> Execution.GraphInput",
+        "Engine.Execution -> Onnx.ProbeGraph", "Engine.Tasks -> Execution.RowOutputs", "Engine.Tasks -> Execution.OutputRow", "Engine.Tasks -> Execution.GraphInput",
         "Http.Middleware -> Scheduling.RequestContext", "Http.Native -> Scheduling.RequestContext", "Http.Native -> Scheduling.Priority", "Http.OpenApi -> Scheduling.Priority",
         "Http.Native -> Tokenization.Side", "Configuration -> Tasks.ModelSettings", "Configuration -> Tokenization.TokenizerConfigUse", "Configuration -> Manifest.ModelFolders",
     ];

@@ -1,5 +1,6 @@
 using System.Globalization;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Onnx;
 using Microsoft.Extensions.Logging;
 using Microsoft.ML.OnnxRuntime;
 

@@ -20,7 +20,7 @@ internal sealed class AddedVocabulary
     /// <param name="later">Tokens that are added to those afterwards.</param>
     /// <param name="model">The model, whose tokens keep their ids.</param>
     /// <param name="normalizer">Normalises the tokens that are found in normalised text.</param>
-    public AddedVocabulary(IReadOnlyList<AddedToken> listed, IReadOnlyList<AddedToken> later, Model model, Normalizer? normalizer)
+    public AddedVocabulary(IReadOnlyList<AddedToken> listed, IReadOnlyList<AddedToken> later, TokenizerModel model, Normalizer? normalizer)
     {
         List<AddedToken> specials = [], others = [];
         var next = model.Vocabulary.Count;

@@ -16,7 +16,7 @@ public sealed class Tokenizer
 {
     private readonly Normalizer? normalizer;
     private readonly PreTokenizer? preTokenizer;
-    private readonly Model model;
+    private readonly TokenizerModel model;
     private readonly PostProcessor? postProcessor;
     private readonly Decoder? decoder;
     private readonly AddedVocabulary added;

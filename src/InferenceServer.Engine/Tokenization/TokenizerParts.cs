@@ -22,7 +22,7 @@ internal sealed record TokenizerParts
     public PreTokenizer? PreTokenizer { get; init; }
 
     /// <summary>Turns pieces into tokens.</summary>
-    public required Model Model { get; init; }
+    public required TokenizerModel Model { get; init; }
 
     /// <summary>Adds special tokens, or null.</summary>
     public PostProcessor? PostProcessor { get; init; }

@@ -32,7 +32,7 @@ internal sealed record BpeOptions
 /// <c>BPE</c>: characters (or bytes), merged pair by pair, the lowest rank first, the leftmost first among equals. A heap over a
 /// linked list of symbols: n log n in the length of the piece.
 /// </summary>
-internal sealed class BPE : Model
+internal sealed class BPE : TokenizerModel
 {
     private readonly BpeOptions options;
     private readonly MergeTable merges;

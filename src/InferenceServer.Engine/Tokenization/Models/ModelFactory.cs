@@ -7,7 +7,7 @@ internal static class ModelFactory
 {
     /// <summary>Builds the model that <paramref name="part"/> describes.</summary>
     /// <exception cref="Diagnostics.ModelLoadException">The type is not supported, or a field is missing or wrong.</exception>
-    public static Model Create(JsonPart part)
+    public static TokenizerModel Create(JsonPart part)
     {
         // Old files name no type: the members tell, in the reference's order.
         var type = part.OptionalString("type") ??

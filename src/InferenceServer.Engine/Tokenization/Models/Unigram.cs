@@ -7,7 +7,7 @@ namespace InferenceServer.Engine.Tokenization.Models;
 /// <c>Unigram</c>: the segmentation with the highest sum of scores (Viterbi over a trie of the vocabulary). Unknown characters next
 /// to each other become one unknown token, or bytes with <c>byte_fallback</c>. Linear in the length of the piece.
 /// </summary>
-internal sealed class Unigram : Model
+internal sealed class Unigram : TokenizerModel
 {
     // What an unknown character costs beside the lowest score of the vocabulary (SentencePiece's kUnkPenalty).
     private const double UnknownPenalty = 10.0;

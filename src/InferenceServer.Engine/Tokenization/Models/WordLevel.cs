@@ -1,7 +1,7 @@
 namespace InferenceServer.Engine.Tokenization.Models;
 
 /// <summary><c>WordLevel</c>: a piece is a token or unknown.</summary>
-internal sealed class WordLevel(Vocabulary vocabulary, string unknown = "<unk>") : Model(vocabulary)
+internal sealed class WordLevel(Vocabulary vocabulary, string unknown = "<unk>") : TokenizerModel(vocabulary)
 {
     private readonly int unknownId = vocabulary.Id(unknown);
 

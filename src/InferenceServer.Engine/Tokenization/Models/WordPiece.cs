@@ -7,7 +7,7 @@ namespace InferenceServer.Engine.Tokenization.Models;
 /// <c>WordPiece</c>: the longest known beginning, then the longest known continuation, and so on; a word that cannot be spelt
 /// so, or has more than <paramref name="maxCharacters"/> code points, is one unknown token.
 /// </summary>
-internal sealed class WordPiece(Vocabulary vocabulary, string unknown = "[UNK]", string prefix = "##", int maxCharacters = 100) : Model(vocabulary)
+internal sealed class WordPiece(Vocabulary vocabulary, string unknown = "[UNK]", string prefix = "##", int maxCharacters = 100) : TokenizerModel(vocabulary)
 {
     private readonly WordCache cache = new();
     private readonly int unknownId = vocabulary.Id(unknown);

@@ -1,7 +1,7 @@
 namespace InferenceServer.Engine.Tokenization.Models;
 
 /// <summary>The <c>model</c> of tokenizer.json: turns a piece into tokens. Immutable (but for its word cache) and thread-safe.</summary>
-internal abstract class Model(Vocabulary vocabulary)
+internal abstract class TokenizerModel(Vocabulary vocabulary)
 {
     /// <summary>Tokens and ids.</summary>
     public Vocabulary Vocabulary { get; } = vocabulary;
