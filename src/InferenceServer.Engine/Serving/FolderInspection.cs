@@ -1,9 +1,9 @@
 using System.Globalization;
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Onnx;
-using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tokenization;
 using Microsoft.Extensions.Logging.Abstractions;

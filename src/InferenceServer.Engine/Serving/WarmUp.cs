@@ -1,7 +1,7 @@
 using System.Globalization;
 using InferenceServer.Engine.Diagnostics;
-using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Serving;

@@ -1,7 +1,7 @@
 using System.Diagnostics;
+using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Scheduling;
-using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks;

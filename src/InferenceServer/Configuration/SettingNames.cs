@@ -1,5 +1,5 @@
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Scheduling;
 
 namespace InferenceServer.Configuration;
 

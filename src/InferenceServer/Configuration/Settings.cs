@@ -1,7 +1,7 @@
-using InferenceServer.Engine.Scheduling;
-using InferenceServer.Engine.Serving;
 using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Serving;
 
 namespace InferenceServer.Configuration;
 

@@ -1,6 +1,6 @@
 using InferenceServer.Configuration;
-using InferenceServer.Engine.Serving;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Serving;
 using InferenceServer.Http.Middleware;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;

@@ -1,9 +1,9 @@
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
-using InferenceServer.Engine.Serving;
+using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Onnx;
-using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Serving;
 using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
 

@@ -1,7 +1,7 @@
 using InferenceServer.Engine.Diagnostics;
-using InferenceServer.Engine.Serving;
-using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Serving;
 using Xunit;
 
 namespace InferenceServer.Engine.Tests.Execution;

@@ -1,7 +1,7 @@
 using Google.Protobuf;
+using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Onnx.Proto;
-using InferenceServer.Engine.Execution;
 using DataType = InferenceServer.Engine.Onnx.Proto.TensorProto.Types.DataType;
 using Dimension = InferenceServer.Engine.Onnx.Proto.TensorShapeProto.Types.Dimension;
 

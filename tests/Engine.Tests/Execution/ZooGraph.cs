@@ -1,8 +1,8 @@
 using System.Text.Json;
-using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Onnx;
-using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Scheduling;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace InferenceServer.Engine.Tests.Execution;

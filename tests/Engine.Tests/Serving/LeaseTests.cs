@@ -1,7 +1,7 @@
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Execution;
-using InferenceServer.Engine.Serving;
 using InferenceServer.Engine.Scheduling;
+using InferenceServer.Engine.Serving;
 using InferenceServer.Engine.Tests.Scheduling;
 using Xunit;
 

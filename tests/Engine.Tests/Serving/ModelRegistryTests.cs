@@ -1,9 +1,9 @@
 using System.Security.Cryptography;
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Serving;
 using InferenceServer.Engine.Tasks;
-using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Tests.Scheduling;
 using Microsoft.Extensions.Logging;
 using Xunit;

@@ -1,5 +1,5 @@
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tasks.FillMask;
 using InferenceServer.Engine.Tasks.NextToken;

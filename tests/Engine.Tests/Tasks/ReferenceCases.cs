@@ -1,7 +1,7 @@
 using System.Text.Json;
-using InferenceServer.Engine.Serving;
-using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Serving;
 using InferenceServer.Engine.Tasks;
 
 namespace InferenceServer.Engine.Tests.Tasks;

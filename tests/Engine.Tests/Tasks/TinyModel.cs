@@ -1,7 +1,7 @@
 using System.Text.Json;
 using InferenceServer.Engine.Execution;
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tokenization;
 

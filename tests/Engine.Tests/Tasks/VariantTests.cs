@@ -1,6 +1,6 @@
 using InferenceServer.Engine.Execution;
-using InferenceServer.Engine.Tests.Scheduling;
 using InferenceServer.Engine.Tasks;
+using InferenceServer.Engine.Tests.Scheduling;
 using Microsoft.ML.OnnxRuntime;
 using Xunit;
 

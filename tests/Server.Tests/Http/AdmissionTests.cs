@@ -1,8 +1,8 @@
 using System.Net.Sockets;
 using System.Text;
 using InferenceServer.Configuration;
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Serving;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Http.Middleware;

@@ -1,6 +1,6 @@
 using InferenceServer.Configuration;
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tasks.Embeddings;
 using InferenceServer.Http.Middleware;

@@ -1,7 +1,7 @@
 using System.Numerics.Tensors;
 using InferenceServer.Engine.Diagnostics;
-using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Manifest;
 
 namespace InferenceServer.Engine.Tasks.Attention;
 

@@ -1,6 +1,6 @@
 using System.Numerics.Tensors;
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Scheduling;
 
 namespace InferenceServer.Engine.Tasks.Attention;
 

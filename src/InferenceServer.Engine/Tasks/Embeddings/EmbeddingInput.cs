@@ -1,6 +1,6 @@
+using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Scheduling;
-using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks.Embeddings;

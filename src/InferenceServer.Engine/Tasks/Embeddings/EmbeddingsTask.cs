@@ -1,9 +1,9 @@
 using System.Globalization;
 using System.Numerics.Tensors;
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
-using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks.Embeddings;

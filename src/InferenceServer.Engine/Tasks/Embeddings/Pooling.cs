@@ -1,6 +1,6 @@
 using System.Numerics.Tensors;
-using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Manifest;
 
 namespace InferenceServer.Engine.Tasks.Embeddings;
 

@@ -1,6 +1,6 @@
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks.FillMask;
@@ -83,7 +83,8 @@ public sealed class FillMaskTask : PredictionTask<FillMaskRequest, FillMaskResul
                 model.Tokenizer.IdToToken(best.Id) ?? "",
                 model.Tokenizer.Decode([best.Id], skipSpecialTokens: false),
                 best.Score))]);
-        })]) { Truncated = input.WasCut };
+        })])
+        { Truncated = input.WasCut };
     }
 
     private static int[] MaskPositions(Model model, PreparedInput input)

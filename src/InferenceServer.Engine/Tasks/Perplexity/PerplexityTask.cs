@@ -1,6 +1,6 @@
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks.Perplexity;
@@ -55,6 +55,7 @@ public sealed class PerplexityTask : PredictionTask<PerplexityRequest, Perplexit
         {
             var (start, end) = offsets.ToCodePoints(input.Encoding.Offsets[i]);
             return new ScoredToken(id, model.Tokenizer.IdToToken(id) ?? "", model.Tokenizer.Decode([id], skipSpecialTokens: false), start, end, i == 0 ? null : logprobs[i - 1]);
-        })]) { Truncated = input.WasCut };
+        })])
+        { Truncated = input.WasCut };
     }
 }

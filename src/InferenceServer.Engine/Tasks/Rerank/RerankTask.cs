@@ -1,6 +1,6 @@
 using System.Text;
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks.Embeddings;
 using InferenceServer.Engine.Tasks.Similarity;
 using InferenceServer.Engine.Tasks.TextClassification;

@@ -1,7 +1,7 @@
 using System.Numerics.Tensors;
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks.Embeddings;
 
 namespace InferenceServer.Engine.Tasks.Similarity;

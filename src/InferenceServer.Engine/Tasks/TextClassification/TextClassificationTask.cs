@@ -1,5 +1,5 @@
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Scheduling;
 
 namespace InferenceServer.Engine.Tasks.TextClassification;
 

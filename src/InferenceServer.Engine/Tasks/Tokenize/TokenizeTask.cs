@@ -1,6 +1,6 @@
 using System.Diagnostics;
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tokenization;
 
 namespace InferenceServer.Engine.Tasks.Tokenize;

@@ -1,6 +1,6 @@
 using System.Text;
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks.TextClassification;
 using InferenceServer.Engine.Tokenization;
 

@@ -1,6 +1,6 @@
 using System.Globalization;
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Http.Middleware;
 
 namespace InferenceServer.Http.Native;

@@ -1,5 +1,5 @@
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tasks.Attention;
 using Xunit;

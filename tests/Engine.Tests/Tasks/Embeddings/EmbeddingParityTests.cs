@@ -1,6 +1,6 @@
 using System.Numerics.Tensors;
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tasks.Embeddings;
 using InferenceServer.Engine.Tasks.Similarity;

@@ -1,5 +1,5 @@
-using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Tasks.Embeddings;
 using Xunit;
 

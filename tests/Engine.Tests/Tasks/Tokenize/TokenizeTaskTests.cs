@@ -1,5 +1,5 @@
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks.Detokenize;
 using InferenceServer.Engine.Tasks.Tokenize;
 using InferenceServer.Engine.Tests.Manifest;
