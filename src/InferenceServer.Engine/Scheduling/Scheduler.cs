@@ -137,18 +137,18 @@ internal sealed class Scheduler
     /// </summary>
     public bool Wait(int milliseconds)
     {
-        int left;
+        int? left;
         lock (gate)
         {
-            left = models.Waiting.Count > 0 && companions.Rows > 0 ? (int)Math.Ceiling((companionWait - Time.GetElapsedTime(companions.Ended)).TotalMilliseconds) : -1;
+            left = models.Waiting.Count > 0 && companions.Rows > 0 ? (int)Math.Max(0, Math.Ceiling((companionWait - Time.GetElapsedTime(companions.Ended)).TotalMilliseconds)) : null;
         }
 
-        if (left < 0)
+        if (left is not { } moment)
         {
             return work.Wait(milliseconds) && !Volatile.Read(ref stopped);
         }
 
-        work.Wait(left);
+        work.Wait(moment); // what waits is looked at again, whether anybody came or not
         return !Volatile.Read(ref stopped);
     }
 
@@ -303,10 +303,14 @@ internal sealed class Scheduler
         }
     }
 
-    private static void Remove(GraphExecutor executor, WorkGroup group)
+    private void Remove(GraphExecutor executor, WorkGroup group)
     {
         var (count, tokens) = executor.Pending.Remove(group);
         executor.Admission.Leave(count, tokens);
+        if (executor.Pending.Count == 0)
+        {
+            models.Leave(executor);
+        }
     }
 
     /// <summary>

@@ -159,6 +159,30 @@ public sealed class SchedulerTests
     }
 
     [Fact]
+    public void Clients_that_were_answered_together_are_waited_for_a_moment_and_no_longer()
+    {
+        var options = new QueueOptions();
+        var scheduler = new Scheduler(1, options, new BatchPlanner(options, 1024, 1), time, TimeSpan.FromMilliseconds(2));
+        var executor = new GraphExecutor("m", new FakeGraph(), new Admission(options, "m", time), scheduler);
+        Enqueue(scheduler, executor, [8, 8, 8], new RequestContext());
+        scheduler.Ended(scheduler.Take()!);
+
+        Enqueue(scheduler, executor, [8], new RequestContext());
+        Assert.Null(scheduler.Take()); // two more may be on their way
+        Assert.True(scheduler.Wait(Timeout.Infinite)); // it does not wait without end for them
+        Enqueue(scheduler, executor, [8, 8], new RequestContext());
+        var together = scheduler.Take()!;
+        Assert.Equal(3, together.Items.Count);
+        scheduler.Ended(together);
+
+        Enqueue(scheduler, executor, [8], new RequestContext());
+        Assert.Null(scheduler.Take());
+        time.Advance(TimeSpan.FromMilliseconds(5));
+        Assert.True(scheduler.Wait(Timeout.Infinite)); // the moment is over, long ago even: it is looked at again at once
+        Assert.Single(scheduler.Take()!.Items);
+    }
+
+    [Fact]
     public async Task Attention_is_opened_off_the_workers_and_never_shares_a_batch_with_others()
     {
         var graph = new FakeGraph { Held = true };
