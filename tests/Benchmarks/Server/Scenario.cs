@@ -34,6 +34,9 @@ internal sealed record Scenario(string Name, string[] Sentences, int TextsPerReq
     /// <summary>Whether at most one text is on its way: nothing to pack, so the latency is compared.</summary>
     public bool OneTextAtATime => Connections * TextsPerRequest == 1;
 
+    /// <summary>Whether its texts are so short that milliseconds count; the goal of longer ones is the ratio.</summary>
+    public bool IsShort => Goal < 0.9;
+
     /// <summary>Most texts that can wait at once, and so be sorted together.</summary>
     public int Group => Connections * TextsPerRequest;
 }
