@@ -39,9 +39,6 @@ internal sealed class FairShare<T>
         return next;
     }
 
-    /// <summary>The virtual time of one who waits.</summary>
-    public double TimeOf(T who) => waiting[who];
-
     /// <summary>One who waits is chosen: newcomers start here.</summary>
     public void Choose(T who) => served = Math.Max(served, waiting[who]);
 

@@ -9,9 +9,6 @@ internal sealed class RunCosts(CostModel? plain = null)
     private readonly ConcurrentDictionary<(OutputSet Outputs, int Threads), CostModel> measured = [];
     private readonly CostModel assumed = plain ?? CostModel.Assumed;
 
-    /// <summary>What was measured.</summary>
-    public IReadOnlyDictionary<(OutputSet Outputs, int Threads), CostModel> Measured => measured;
-
     /// <summary>The cost of a variant's runs.</summary>
     public CostModel Of(OutputSet outputs, int threads) =>
         measured.TryGetValue((outputs, threads), out var own) ? own

@@ -52,9 +52,6 @@ internal sealed class Scheduler
     /// <summary>The clock.</summary>
     public TimeProvider Time { get; }
 
-    /// <summary>Workers that run now.</summary>
-    public int Busy => Volatile.Read(ref busy);
-
     /// <summary>How long nothing has run; zero while something runs.</summary>
     public TimeSpan Idle
     {
