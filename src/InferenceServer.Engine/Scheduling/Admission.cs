@@ -6,12 +6,13 @@ namespace InferenceServer.Engine.Scheduling;
 /// <remarks>
 /// (1) <see cref="Enter"/>: before the body of a request is read it takes a permit; what it will bring is estimated from the size of its body. (2) <see cref="Admit"/>:
 /// when its tokens are known they are admitted as a whole, all or none; a request that is larger than the bound is let in when nothing else waits. (3)
-/// <see cref="Leave"/>: tokens that run, or that nobody waits for any more, make room. A refusal says when it is worth coming again, and keeps a place then
+/// <see cref="Leave"/>: when the last of its sequences runs, or nobody waits for them any more, its tokens make room. A refusal says when it is worth coming again, and keeps a place then
 /// (<see cref="Reservations"/>).
 /// </remarks>
 public sealed class Admission
 {
     private const double Smoothing = 0.1;
+    private const int Slack = 2; // times its estimate that a request may bring though the queue is full: it was let in, and it has been parsed and tokenised
 
     private readonly QueueOptions options;
     private readonly string model;
@@ -20,7 +21,7 @@ public sealed class Admission
     private readonly Reservations reservations = new();
     private int requests;
     private int sequences;
-    private long tokens; // admitted, not yet taken by a worker
+    private long tokens; // of requests of which something still waits for a worker
     private long expected; // of requests whose tokens are not known yet
     private double drainRate; // tokens a second, 0 while nothing was measured
     private double tokensPerByte = 0.25;
@@ -55,7 +56,7 @@ public sealed class Admission
             var now = time.GetUtcNow();
             reservations.Advance(now);
             var waiting = tokens + expected;
-            var known = !reservations.IsEmpty && WhoOf(context) is { } who && reservations.TryTake(who, now);
+            var known = !reservations.IsEmpty && reservations.TryTake(context.Client, context.Fingerprint?.Invoke(), now);
             var full = requests >= options.MaxWaitingRequests ? $"{requests} requests are being served or wait, the limit is {options.MaxWaitingRequests}"
                 : waiting > 0 && waiting + estimate + (known ? 0 : reservations.Kept) > options.MaxWaitingTokens ? $"about {waiting} tokens wait, the limit is {options.MaxWaitingTokens}"
                 : null;
@@ -81,7 +82,7 @@ public sealed class Admission
             var (estimate, first) = (permit?.Estimate ?? 0, permit?.Admitted != true);
             var full = !first ? null
                 : sequences > 0 && sequences + count > options.MaxWaitingSequences ? $"{sequences} sequences wait and the request has {count}, the limit is {options.MaxWaitingSequences}"
-                : tokens > 0 && tokens + length > Math.Max(options.MaxWaitingTokens, tokens + estimate) ? $"{tokens} tokens wait and the request has {length}, the limit is {options.MaxWaitingTokens}"
+                : tokens > 0 && tokens + length > Math.Max(options.MaxWaitingTokens, tokens + (Slack * estimate)) ? $"{tokens} tokens wait and the request has {length}, the limit is {options.MaxWaitingTokens}"
                 : null;
             if (full is not null)
             {
@@ -102,7 +103,7 @@ public sealed class Admission
         }
     }
 
-    /// <summary>Sequences that run now, or that nobody waits for.</summary>
+    /// <summary>Sequences that run now, or that nobody waits for, and the tokens of requests that have no other: a half-served request still takes its room, else many would be half-served.</summary>
     internal void Leave(int count, long length)
     {
         lock (gate)
@@ -150,9 +151,6 @@ public sealed class Admission
         }
     }
 
-    // What a request is recognised by when it comes again.
-    private static object? WhoOf(RequestContext context) => context.Fingerprint?.Invoke() ?? context.Client;
-
     private InferenceException Full(string what, long length, RequestContext context, DateTimeOffset now)
     {
         EngineMetrics.Refused(model, "queue_full");
@@ -160,7 +158,7 @@ public sealed class Admission
         // When half of what waits has drained there is room again.
         var rate = drainRate > 0 ? drainRate : options.MaxWaitingTokens;
         var half = now + TimeSpan.FromSeconds((tokens + expected) / rate / 2);
-        var wait = WhoOf(context) is not { } who ? TimeSpan.FromSeconds(Math.Max(1, Math.Ceiling((half - now).TotalSeconds))) : reservations.Book(who, length, half, TimeSpan.FromSeconds(length / rate), now);
+        var wait = reservations.Book(context.Client, context.Fingerprint?.Invoke(), length, half, TimeSpan.FromSeconds(length / rate), now);
         return new InferenceException(ErrorCode.QueueFull, $"The queue of the model is full: {what}. Try again after the time that is given, or send fewer inputs at once.") { RetryAfter = wait };
     }
 }

@@ -2,10 +2,20 @@ using InferenceServer.Engine.Execution;
 
 namespace InferenceServer.Engine.Scheduling;
 
-/// <summary>What waits at one graph: by client, for whose turn it is, and by length within each set of outputs, for packing. Not thread-safe.</summary>
+/// <summary>
+/// What waits at one graph, in the order in which it would be answered if all clients shared the workers equally: a half-answered request helps nobody, so what would end
+/// first is served first, as a whole. Not thread-safe.
+/// </summary>
+/// <remarks>
+/// Friedman, Henderson: Fairness and Efficiency in Web Server Protocols, SIGMETRICS 2003 (the Fair Sojourn Protocol), with the virtual time of weighted fair queueing
+/// (Demers, Keshav, Shenker: Analysis and Simulation of a Fair Queueing Algorithm, SIGCOMM 1989). Time is counted in padded tokens: it goes on by what is taken, divided
+/// by the clients that wait. A request would end at its client's begin plus its own tokens; a client begins where his last request would have ended, or now. Of a request
+/// of more than <see cref="Whole"/> tokens one sequence after another is looked at, so that it does not hold up the others as a whole.
+/// </remarks>
 internal sealed class PendingQueue
 {
     private const int Window = 512; // rows that a cut looks at: more would not make a better batch around the one whose turn it is
+    private const long Whole = 1024; // tokens of a request that is served as a whole
 
     private const int Many = 16;
     private const int Few = 8;
@@ -13,9 +23,11 @@ internal sealed class PendingQueue
 
     private static readonly TimeSpan SmallMoment = TimeSpan.FromSeconds(1);
 
-    private readonly Dictionary<OutputSet, List<WorkItem>> byLength = [];
-    private readonly Dictionary<object, PriorityQueue<WorkItem, (long Deadline, long Number)>> byClient = [];
-    private readonly FairShare<object> clients = new();
+    private readonly Dictionary<object, Client> clients = [];
+    private readonly Dictionary<WorkGroup, Request> requests = [];
+    private readonly Dictionary<object, double> left = []; // where clients go on that wait no more, but have had more than their share
+    private double now; // the virtual time
+    private double running; // by which it goes on with the next batch: newcomers begin before what was taken last
     private long number;
     private long lastSmall = long.MinValue; // when a request of few sequences came
 
@@ -30,151 +42,191 @@ internal sealed class PendingQueue
     /// long one.
     /// </summary>
     public bool IsMixed(TimeProvider time) =>
-        lastSmall != long.MinValue && time.GetElapsedTime(lastSmall) < SmallMoment && byClient.Values.Any(own => own.Count >= Many);
+        lastSmall != long.MinValue && time.GetElapsedTime(lastSmall) < SmallMoment && clients.Values.Any(client => client.Requests.Sum(request => request.Items.Count) >= Many);
 
     /// <summary>Takes in the sequences of a group.</summary>
     public void Add(IReadOnlyList<WorkItem> items)
     {
         var group = items[0].Group;
-        if (!byClient.TryGetValue(group.Client, out var own))
+        if (!clients.TryGetValue(group.Client, out var client))
         {
-            byClient[group.Client] = own = new();
+            left.Remove(group.Client, out var begin);
+            clients[group.Client] = client = new Client { Begin = Math.Max(now, begin) };
         }
 
-        clients.Enter(group.Client);
+        var request = new Request(group, client, items, number++);
+        requests[group] = request;
+        client.Add(request);
         lastSmall = items.Count < Few ? group.Enqueued : lastSmall;
-        foreach (var item in items)
-        {
-            own.Enqueue(item, (group.Context.Deadline.UtcTicks, number++));
-        }
-
-        var sorted = Sorted(group.Set);
-        if (items.Count == 1)
-        {
-            sorted.Insert(UpperBound(sorted, items[0].PaddedLength), items[0]);
-        }
-        else
-        {
-            sorted.AddRange(items);
-            sorted.Sort(static (a, b) => a.PaddedLength.CompareTo(b.PaddedLength));
-        }
-
         Count += items.Count;
     }
 
-    /// <summary>Takes out the sequences of a group; gives how many there were, and their tokens.</summary>
+    /// <summary>Takes out the sequences of a group; gives how many there were, and the tokens of all that the group came with, or zeros when none waits.</summary>
     public (int Count, long Tokens) Remove(WorkGroup group)
     {
-        var (removed, tokens) = (0, 0L);
-        Sorted(group.Set).RemoveAll(item =>
+        if (!requests.TryGetValue(group, out var request))
         {
-            if (item.Group != group)
-            {
-                return false;
-            }
+            return default;
+        }
 
+        var count = request.Items.Count;
+        foreach (var item in request.Items)
+        {
             item.Taken = true;
-            removed++;
-            tokens += item.Input.Length;
-            return true;
-        });
-        Count -= removed;
-        Settle(group.Client);
-        return (removed, tokens);
+        }
+
+        Count -= count;
+        Leave(request);
+        return (count, request.Tokens);
     }
 
     /// <summary>Takes out everything.</summary>
-    public IReadOnlyList<WorkItem> RemoveAll()
-    {
-        List<WorkItem> all = [.. byLength.Values.SelectMany(items => items)];
-        all.ForEach(item => item.Taken = true);
-        byLength.Clear();
-        byClient.Clear();
-        clients.Clear();
-        Count = 0;
-        return all;
-    }
+    public IReadOnlyList<(WorkGroup Group, int Count, long Tokens)> RemoveAll() =>
+        [.. requests.Keys.ToList().Select(group => (group, Remove(group))).Select(removed => (removed.group, removed.Item2.Count, removed.Item2.Tokens))];
 
-    /// <summary>The sequence whose turn it is: of the client with the least share, by deadline, then by age; null when nothing waits.</summary>
+    /// <summary>The sequence whose turn it is; null when nothing waits.</summary>
     public WorkItem? Next()
     {
-        var client = clients.Next(who => byClient[who].TryPeek(out _, out var order) ? order.Number : long.MaxValue);
-        return client is null ? null : byClient[client].Peek();
+        Client? next = null;
+        foreach (var client in clients.Values)
+        {
+            next = next is null || client.CompareTo(next) < 0 ? client : next;
+        }
+
+        return next?.Requests[0].Items[0];
     }
 
-    /// <summary>The rows around a sequence, by length, that a cut looks at, and the sequence's place among them.</summary>
+    /// <summary>The rows that a cut looks at, by length, and the place among them of the one whose turn it is: those with the same outputs whose turn is next.</summary>
     public (IReadOnlyList<WorkItem> Rows, int Index) Around(WorkItem item)
     {
-        var sorted = Sorted(item.Group.Set);
-        var at = PlaceOf(sorted, item);
-        var from = Math.Max(0, Math.Min(at - (Window / 2), sorted.Count - Window));
-        return (sorted.GetRange(from, Math.Min(Window, sorted.Count - from)), at - from);
+        var order = clients.Values.AsEnumerable();
+        if (Count > Window)
+        {
+            order = clients.Values.Order();
+        }
+
+        var rows = order.SelectMany(client => client.Requests).Where(request => request.Group.Set == item.Group.Set).SelectMany(request => request.Items).Take(Window).ToList();
+        rows.Sort(static (a, b) => a.PaddedLength.CompareTo(b.PaddedLength));
+        return (rows, rows.IndexOf(item));
     }
 
-    /// <summary>Takes a batch out and charges each client its part of the cost.</summary>
-    /// <param name="items">Neighbours in length.</param>
-    /// <param name="next">The one whose turn it was.</param>
-    /// <param name="cost">What the batch costs.</param>
-    public void Take(IReadOnlyList<WorkItem> items, WorkItem next, double cost)
+    /// <summary>Takes a batch out, and charges each client its part.</summary>
+    /// <returns>Tokens of the groups of which nothing waits any more.</returns>
+    public long Take(IReadOnlyList<WorkItem> items)
     {
-        clients.Choose(next.Group.Client);
-        var sorted = Sorted(next.Group.Set);
-        sorted.RemoveRange(PlaceOf(sorted, items[0]), items.Count);
+        now += running;
+        running = 0;
+        var tokens = 0L;
+        var waiting = clients.Count;
+        foreach (var rows in items.GroupBy(item => item.Group))
+        {
+            var request = requests[rows.Key];
+            foreach (var item in rows)
+            {
+                item.Taken = true;
+                request.Client.Begin += Request.Cost(item);
+                running += Request.Cost(item) / waiting;
+            }
+
+            request.Settle();
+            if (request.Items.Count == 0)
+            {
+                tokens += request.Tokens;
+                Leave(request);
+            }
+        }
+
         Count -= items.Count;
-        foreach (var item in items)
-        {
-            item.Taken = true;
-            clients.Charge(item.Group.Client, cost / items.Count * (item.Group.Context.Priority == Priority.Bulk ? BulkWeight : 1));
-        }
-
-        foreach (var item in items)
-        {
-            Settle(item.Group.Client);
-        }
+        return tokens;
     }
 
-    private List<WorkItem> Sorted(OutputSet set) => byLength.TryGetValue(set, out var sorted) ? sorted : byLength[set] = [];
-
-    // What was taken in another one's batch has no turn of its own; a client without any waits no more.
-    private void Settle(object client)
+    private void Leave(Request request)
     {
-        if (!byClient.TryGetValue(client, out var own))
+        requests.Remove(request.Group);
+        request.Client.Requests.Remove(request);
+        if (request.Client.Requests.Count > 0)
         {
             return;
         }
 
-        while (own.TryPeek(out var item, out _) && item.Taken)
+        clients.Remove(request.Group.Client);
+        if (clients.Count == 0)
         {
-            own.Dequeue();
+            left.Clear();
+            return;
         }
 
-        if (own.Count == 0)
+        left[request.Group.Client] = request.Client.Begin;
+        if (left.Count > 2 * Math.Max(clients.Count, Window))
         {
-            byClient.Remove(client);
-            clients.Leave(client);
+            foreach (var (who, _) in left.Where(pair => pair.Value <= now).ToList())
+            {
+                left.Remove(who);
+            }
         }
     }
 
-    private static int PlaceOf(List<WorkItem> sorted, WorkItem item)
+    // Who has requests waiting.
+    private sealed class Client : IComparable<Client>
     {
-        var at = UpperBound(sorted, item.PaddedLength - 1);
-        while (sorted[at] != item)
+        public double Begin { get; set; }
+
+        /// <summary>By deadline, then by age.</summary>
+        public List<Request> Requests { get; } = [];
+
+        public void Add(Request request)
         {
-            at++;
+            var at = Requests.Count;
+            while (at > 0 && (request.Deadline, request.Number).CompareTo((Requests[at - 1].Deadline, Requests[at - 1].Number)) < 0)
+            {
+                at--;
+            }
+
+            Requests.Insert(at, request);
         }
 
-        return at;
+        public int CompareTo(Client? other) => (Begin + Requests[0].Next, Requests[0].Number).CompareTo((other!.Begin + other.Requests[0].Next, other.Requests[0].Number));
     }
 
-    private static int UpperBound(List<WorkItem> sorted, int length)
+    // The sequences of a group that wait, the shortest first.
+    private sealed class Request
     {
-        var (low, high) = (0, sorted.Count);
-        while (low < high)
+        public Request(WorkGroup group, Client client, IReadOnlyList<WorkItem> items, long number)
         {
-            var middle = (low + high) / 2;
-            (low, high) = sorted[middle].PaddedLength <= length ? (middle + 1, high) : (low, middle);
+            Group = group;
+            Client = client;
+            Number = number;
+            Items = [.. items];
+            Items.Sort(static (a, b) => a.PaddedLength.CompareTo(b.PaddedLength));
+            Tokens = items.Sum(item => (long)item.Input.Length);
+            Settle();
         }
 
-        return low;
+        public WorkGroup Group { get; }
+
+        public Client Client { get; }
+
+        public long Number { get; }
+
+        public long Deadline => Group.Context.Deadline.UtcTicks;
+
+        public List<WorkItem> Items { get; }
+
+        public long Tokens { get; }
+
+        /// <summary>Until its next answer: its own end, or that of its next sequence.</summary>
+        public double Next { get; private set; }
+
+        public static double Cost(WorkItem item) => item.PaddedLength * (item.Group.Context.Priority == Priority.Bulk ? BulkWeight : 1);
+
+        public void Settle()
+        {
+            Items.RemoveAll(static item => item.Taken);
+            if (Items.Count > 0)
+            {
+                var all = Items.Sum(item => (long)item.PaddedLength);
+                Next = all <= Whole ? all * Cost(Items[0]) / Items[0].PaddedLength : Cost(Items[0]);
+            }
+        }
     }
 }

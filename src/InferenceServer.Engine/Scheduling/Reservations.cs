@@ -4,58 +4,77 @@ namespace InferenceServer.Engine.Scheduling;
 /// Places kept for requests that were refused and told when to come again. Each refusal books the next free stretch of what the workers can do, so that who comes when
 /// told finds a place, however many new requests come meanwhile. How many of those told do come is measured, and stretches shrink to that share. Not thread-safe.
 /// </summary>
+/// <remarks>
+/// A request that comes again is recognised by its client and its fingerprint; by the fingerprint alone while no two clients send the same, as a pool of connections
+/// sends a request again on any of them.
+/// </remarks>
 internal sealed class Reservations
 {
     private const int Most = 1 << 16; // beyond it nothing is booked: the table is bounded, whoever sends
     private const double Learning = 0.02;
     private const double LeastReturning = 0.02;
 
-    private static readonly TimeSpan Lookahead = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan Lookahead = TimeSpan.FromSeconds(1); // how long before its time it is kept: clocks differ
     private static readonly TimeSpan Grace = TimeSpan.FromSeconds(2); // how long after its time a place is kept
 
-    private readonly Dictionary<object, Queue<Place>> byWho = [];
+    private readonly Dictionary<(object? Client, ulong? Fingerprint), Queue<Place>> byRequest = [];
+    private readonly Dictionary<ulong, Senders> byFingerprint = [];
     private readonly PriorityQueue<Place, long> upcoming = new();
     private readonly Queue<Place> near = []; // whose tokens are kept
     private double returning = 1; // share of those told that come
+    private long kept;
     private DateTimeOffset bookedUntil;
 
-    /// <summary>Tokens of the places whose time is now, or within a second.</summary>
-    public long Kept { get; private set; }
+    /// <summary>Tokens that are kept free: of the places whose time is now, or within a second, as many as are likely to be taken.</summary>
+    public long Kept => (long)(kept * returning);
 
     /// <summary>True when no place is booked.</summary>
-    public bool IsEmpty => byWho.Count == 0;
+    public bool IsEmpty => byRequest.Count == 0;
 
     /// <summary>Books a place behind all others.</summary>
-    /// <param name="who">What the request is recognised by: its fingerprint, else its client.</param>
+    /// <param name="client">Who sent the request, if it is known.</param>
+    /// <param name="fingerprint">What the request is recognised by, if it is known.</param>
     /// <param name="tokens">What it will bring.</param>
     /// <param name="earliest">When what waits now has gone on far enough.</param>
     /// <param name="work">How long the workers take for it.</param>
     /// <param name="now">The time.</param>
     /// <returns>When to come again, in whole seconds from now.</returns>
-    public TimeSpan Book(object who, long tokens, DateTimeOffset earliest, TimeSpan work, DateTimeOffset now)
+    public TimeSpan Book(object? client, ulong? fingerprint, long tokens, DateTimeOffset earliest, TimeSpan work, DateTimeOffset now)
     {
-        var start = bookedUntil > earliest ? bookedUntil : earliest;
+        var isKnown = client is not null || fingerprint is not null;
+        var start = isKnown && bookedUntil > earliest ? bookedUntil : earliest;
         var wait = TimeSpan.FromSeconds(Math.Max(1, Math.Ceiling((start - now).TotalSeconds)));
-        if (upcoming.Count + near.Count < Most)
+        if (isKnown && upcoming.Count + near.Count < Most)
         {
             bookedUntil = start + (work * returning);
-            var place = new Place(who, tokens, now + wait);
+            var place = new Place(client, fingerprint, tokens, now + wait);
             upcoming.Enqueue(place, place.Time.Ticks);
-            if (!byWho.TryGetValue(who, out var own))
+            if (!byRequest.TryGetValue((client, fingerprint), out var own))
             {
-                byWho[who] = own = [];
+                byRequest[(client, fingerprint)] = own = [];
             }
 
             own.Enqueue(place);
+            if (fingerprint is { } print)
+            {
+                var senders = byFingerprint.GetValueOrDefault(print, new Senders(client, 0, false));
+                byFingerprint[print] = senders with { Places = senders.Places + 1, AreSeveral = senders.AreSeveral || !Equals(senders.First, client) };
+            }
         }
 
         return wait;
     }
 
-    /// <summary>Takes a place whose time has come, if there is one.</summary>
-    public bool TryTake(object who, DateTimeOffset now)
+    /// <summary>Takes a place whose time has come, or nearly so, if there is one.</summary>
+    public bool TryTake(object? client, ulong? fingerprint, DateTimeOffset now)
     {
-        if (!byWho.TryGetValue(who, out var own) || own.Peek().Time > now)
+        if (!byRequest.TryGetValue((client, fingerprint), out var own)
+            && fingerprint is { } print && byFingerprint.TryGetValue(print, out var senders) && !senders.AreSeveral)
+        {
+            own = byRequest.GetValueOrDefault((senders.First, fingerprint));
+        }
+
+        if (own is null || own.Peek().Time - Lookahead > now)
         {
             return false;
         }
@@ -70,12 +89,12 @@ internal sealed class Reservations
         while (upcoming.TryPeek(out var next, out _) && next.Time - Lookahead <= now)
         {
             near.Enqueue(upcoming.Dequeue());
-            Kept += next.Closed ? 0 : next.Tokens;
+            kept += next.IsClosed ? 0 : next.Tokens;
         }
 
-        while (near.TryPeek(out var first) && (first.Closed || first.Time + Grace < now))
+        while (near.TryPeek(out var first) && (first.IsClosed || first.Time + Grace < now))
         {
-            if (!first.Closed)
+            if (!first.IsClosed)
             {
                 Close(first, came: false);
             }
@@ -84,28 +103,46 @@ internal sealed class Reservations
         }
     }
 
-    // The first of those that the same one has booked: their times ascend.
+    // The first of those that were booked for the same: their times ascend.
     private void Close(Place place, bool came)
     {
-        place.Closed = true;
-        Kept -= place.Tokens;
+        place.IsClosed = true;
+        kept -= place.Tokens;
         returning = Math.Max(LeastReturning, ((1 - Learning) * returning) + (came ? Learning : 0));
-        var own = byWho[place.Who];
+        var own = byRequest[(place.Client, place.Fingerprint)];
         own.Dequeue();
         if (own.Count == 0)
         {
-            byWho.Remove(place.Who);
+            byRequest.Remove((place.Client, place.Fingerprint));
+        }
+
+        if (place.Fingerprint is { } print)
+        {
+            var senders = byFingerprint[print];
+            if (senders.Places == 1)
+            {
+                byFingerprint.Remove(print);
+            }
+            else
+            {
+                byFingerprint[print] = senders with { Places = senders.Places - 1 };
+            }
         }
     }
 
-    private sealed class Place(object who, long tokens, DateTimeOffset time)
+    // Who has booked places for one fingerprint.
+    private readonly record struct Senders(object? First, int Places, bool AreSeveral);
+
+    private sealed class Place(object? client, ulong? fingerprint, long tokens, DateTimeOffset time)
     {
-        public object Who { get; } = who;
+        public object? Client { get; } = client;
+
+        public ulong? Fingerprint { get; } = fingerprint;
 
         public long Tokens { get; } = tokens;
 
         public DateTimeOffset Time { get; } = time;
 
-        public bool Closed { get; set; }
+        public bool IsClosed { get; set; }
     }
 }

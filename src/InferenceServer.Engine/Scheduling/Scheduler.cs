@@ -8,9 +8,9 @@ namespace InferenceServer.Engine.Scheduling;
 /// Decides what a device runs next: the only owner of what waits. Free workers ask for the best next batch; nobody pushes. Thread-safe.
 /// </summary>
 /// <remarks>
-/// A batch is chosen in these steps: (1) the model with the least share of the workers; (2) in it the client with the least share, and of his sequences the one with
-/// the earliest deadline, then the oldest; (3) what waits with the same outputs is sorted by length and cut where the predicted total is least; (4) the batch around
-/// the chosen sequence runs, on one thread while there are as many batches as free workers, else on the threads of the free workers, if that ends sooner.
+/// A batch is chosen in these steps: (1) the model with the least share of the workers; (2) in it the request that would be answered first if all clients shared the
+/// workers equally, of one client's requests the one with the earliest deadline, then the oldest; (3) what waits with the same outputs and comes next is sorted by
+/// length and cut where the predicted total is least; (4) the batch around the chosen request's shortest sequence runs, on one thread while there are as many batches as free workers, else on the threads of the free workers, if that ends sooner.
 /// </remarks>
 [SuppressMessage("Design", "CA1001:Types that own disposable fields should be disposable", Justification = "A semaphore whose wait handle is not used holds nothing.")]
 internal sealed class Scheduler
@@ -76,7 +76,7 @@ internal sealed class Scheduler
     /// <summary>Answers what waits at a graph, lets what runs end, and forgets the graph.</summary>
     public async Task UnregisterAsync(GraphExecutor executor)
     {
-        IReadOnlyList<WorkItem> waiting;
+        IReadOnlyList<(WorkGroup Group, int Count, long Tokens)> waiting;
         lock (gate)
         {
             waiting = executor.Pending.RemoveAll();
@@ -85,10 +85,10 @@ internal sealed class Scheduler
         }
 
         var closed = new InferenceException(ErrorCode.Unavailable, $"The model is being taken out of service; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) };
-        foreach (var item in waiting)
+        foreach (var (group, count, tokens) in waiting)
         {
-            executor.Admission.Leave(1, item.Input.Length);
-            item.Group.Fail(closed);
+            executor.Admission.Leave(count, tokens);
+            group.Fail(closed);
         }
 
         Task[] ends;
@@ -261,8 +261,7 @@ internal sealed class Scheduler
         var batch = new Batch(executor, items, executor.Graph.Opened(set, plan.Threads)!, plan.Threads, plan.Cost);
         models.Choose(executor);
         models.Charge(executor, plan.Cost * plan.Threads);
-        executor.Pending.Take(items, next, plan.Cost * plan.Threads);
-        executor.Admission.Leave(items.Length, items.Sum(item => (long)item.Input.Length));
+        executor.Admission.Leave(items.Length, executor.Pending.Take(items));
         if (executor.Pending.Count == 0)
         {
             models.Leave(executor);
@@ -281,10 +280,10 @@ internal sealed class Scheduler
     private void Fail(GraphExecutor executor, Exception defect)
     {
         models.Leave(executor);
-        foreach (var item in executor.Pending.RemoveAll())
+        foreach (var (group, count, tokens) in executor.Pending.RemoveAll())
         {
-            executor.Admission.Leave(1, item.Input.Length);
-            item.Group.Fail(new InferenceException(ErrorCode.Internal, $"The scheduler failed on what waited.", null, defect));
+            executor.Admission.Leave(count, tokens);
+            group.Fail(new InferenceException(ErrorCode.Internal, $"The scheduler failed on what waited.", null, defect));
         }
     }
 

@@ -113,6 +113,38 @@ public sealed class AdmissionTests
     }
 
     [Fact]
+    public void Where_many_clients_send_the_same_each_one_s_place_is_its_own()
+    {
+        var admission = new Admission(new QueueOptions { MaxWaitingTokens = 100 }, "m", time);
+        admission.Measured(100);
+        using var first = admission.Enter(Same("a"));
+        admission.Admit(new RequestContext(), 1, 80);
+        var waits = new[] { "b", "c" }.Select(client => Assert.Throws<InferenceException>(() => admission.Enter(Same(client))).RetryAfter!.Value).ToList();
+        time.Advance(waits.Max());
+        admission.Leave(1, 80);
+
+        Assert.Throws<InferenceException>(() => admission.Enter(Same("d"))); // the places are those of b and c
+        using var b = admission.Enter(Same("b"));
+
+        static RequestContext Same(object client) => new() { Client = client, Fingerprint = () => 7, BodyBytes = 160 };
+    }
+
+    [Fact]
+    public void A_request_that_comes_again_on_another_connection_is_recognised()
+    {
+        var admission = new Admission(new QueueOptions { MaxWaitingTokens = 100 }, "m", time);
+        admission.Measured(100);
+        admission.Admit(new RequestContext(), 1, 80);
+        var wait = Assert.Throws<InferenceException>(() => admission.Enter(Of("a", 1))).RetryAfter!.Value;
+        time.Advance(wait);
+        Assert.Throws<InferenceException>(() => admission.Enter(Of("b", 2)));
+        admission.Leave(1, 20);
+        using var again = admission.Enter(Of("c", 1));
+
+        static RequestContext Of(object client, ulong what) => new() { Client = client, Fingerprint = () => what, BodyBytes = 160 };
+    }
+
+    [Fact]
     public void Places_that_nobody_takes_are_given_to_others_and_waits_stay_short()
     {
         // As before, but nobody comes again.

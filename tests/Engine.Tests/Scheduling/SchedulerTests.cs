@@ -59,6 +59,64 @@ public sealed class SchedulerTests
     }
 
     [Fact]
+    public void Requests_of_many_clients_are_answered_one_after_the_other_and_none_is_passed_over_by_newcomers()
+    {
+        // A queue that stays full: whenever a request has been served, a new client comes with another one.
+        var (scheduler, executor) = Make(1, 1, 320);
+        var requests = new List<WorkItem[]>();
+        var ended = new List<int>();
+        for (var i = 0; i < 150; i++)
+        {
+            Come();
+        }
+
+        while (ended.Count < 1000 && scheduler.Take() is { } batch)
+        {
+            scheduler.Ended(batch);
+            foreach (var group in batch.Items.Select(item => item.Group).Distinct().Where(group => requests.Single(items => items[0].Group == group).All(item => item.Taken)))
+            {
+                ended.Add(requests.FindIndex(items => items[0].Group == group));
+                Come();
+            }
+        }
+
+        Assert.All(ended.Select((request, place) => Math.Abs(request - place)), distance => Assert.InRange(distance, 0, 64));
+
+        void Come() => requests.Add(Enqueue(scheduler, executor, Enumerable.Range(12, 16), new RequestContext { Client = new object() }));
+    }
+
+    [Fact]
+    public void A_small_request_goes_before_large_ones_that_came_earlier_and_a_client_gets_no_more_by_asking_often()
+    {
+        var (scheduler, executor) = Make(1, 1, 64);
+        var large = Enumerable.Range(0, 4).Select(i => Enqueue(scheduler, executor, Enumerable.Repeat(30, 32), new RequestContext { Client = i })).ToList();
+        Run(scheduler, 1);
+        var taken = 0;
+        for (var i = 0; i < 80; i++)
+        {
+            var small = Enqueue(scheduler, executor, [64], new RequestContext { Client = "often" })[0];
+            Run(scheduler, 1);
+            taken += small.Taken ? 1 : 0;
+            Assert.True(i > 0 || small.Taken);
+        }
+
+        // Five clients, a fifth for each, and what it takes earlier it does not get later.
+        Assert.InRange(taken, 10, 26);
+        Assert.True(large.Sum(items => items.Count(item => item.Taken)) >= 2 * (80 - 26));
+    }
+
+    [Fact]
+    public void A_request_keeps_its_room_until_its_last_sequence_runs()
+    {
+        var (scheduler, executor) = Make(1, 1, 32);
+        Enqueue(scheduler, executor, [32, 32, 32], new RequestContext());
+        Run(scheduler, 2);
+        Assert.Equal((1, 96L), (executor.Admission.Sequences, executor.Admission.Tokens));
+        Run(scheduler, 1);
+        Assert.Equal((0, 0L), (executor.Admission.Sequences, executor.Admission.Tokens));
+    }
+
+    [Fact]
     public void Of_one_client_the_earliest_deadline_goes_first_then_the_oldest()
     {
         var (scheduler, executor) = Make(1, 1, 8);
