@@ -14,7 +14,8 @@ internal sealed class Reservations
     private const double Learning = 0.02;
     private const double LeastReturning = 0.02;
 
-    private static readonly TimeSpan Lookahead = TimeSpan.FromSeconds(1); // how long before its time it is kept: clocks differ
+    private static readonly TimeSpan Lookahead = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan Early = TimeSpan.FromMilliseconds(100); // before its time a place can be taken: clocks differ
     private static readonly TimeSpan Grace = TimeSpan.FromSeconds(2); // how long after its time a place is kept
 
     private readonly Dictionary<(object? Client, ulong? Fingerprint), Queue<Place>> byRequest = [];
@@ -74,7 +75,7 @@ internal sealed class Reservations
             own = byRequest.GetValueOrDefault((senders.First, fingerprint));
         }
 
-        if (own is null || own.Peek().Time - Lookahead > now)
+        if (own is null || own.Peek().Time - Early > now)
         {
             return false;
         }
