@@ -32,6 +32,21 @@ public sealed class SeveralWrongInputsTests(DemoServer demo, ZooServer zoo)
         Assert.All(fields.Split(' '), field => Assert.Contains(field, (string)answer.Json["detail"]!, StringComparison.Ordinal));
     }
 
+    [Theory]
+    [InlineData("embeddings", """{"inputs": ["a", 5, "b", null, {"x": [1, 2]}, [7]]}""", "inputs[1] inputs[3] inputs[4] inputs[5]")]
+    [InlineData("embeddings", """{"inputs": [[1, "x", 2], [3], [4, -0.5], [[5]]]}""", "inputs[0][1] inputs[2][1] inputs[3][0]")]
+    [InlineData("embeddings", """{"inputs": [true, 5], "poolin": "mean", "level": "sentence", "dimensions": 0.5}""", "inputs[0] inputs[1] poolin level dimensions")]
+    [InlineData("rerank", """{"query": 5, "documents": ["a", 1, "b", null]}""", "query documents[1] documents[3]")]
+    [InlineData("similarity", """{"sentences": [1]}""", "sentences[0] source")]
+    public async Task Wrong_kinds_are_named_together_too(string task, string body, string fields)
+    {
+        var answer = await demo.Client.PostAsync("/api/models/demo-bert/" + task, body);
+        Assert.Equal(400, answer.Status);
+        Assert.Equal(fields, string.Join(' ', answer.Json["errors"]!.AsArray().Select(e => (string)e!["field"]!)));
+        Assert.Equal(fields.Split(' ')[0], (string?)answer.Json["field"]);
+        Assert.All(fields.Split(' '), field => Assert.Contains(field, (string)answer.Json["detail"]!, StringComparison.Ordinal));
+    }
+
     [Fact]
     public async Task Twenty_are_told_at_most()
     {

@@ -288,7 +288,7 @@ internal sealed class Graph : IGraph, IDisposable
         return elements * sizeof(float);
     }
 
-    // A session of a file, or of its edited bytes (external data is then still found beside the file). An optimized copy is taken as it is.
+    // A session of a file, or of its edited bytes (external data is then still found from the file's folder). An optimized copy is taken as it is.
     private static InferenceSession Session(string original, string file, PreparedGraph? write, ExecutionDevice device, int threads, byte[]? edited = null)
     {
         try
@@ -300,7 +300,7 @@ internal sealed class Graph : IGraph, IDisposable
                 return new InferenceSession(file, options);
             }
 
-            options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", Path.GetDirectoryName(file)!);
+            options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", FolderFiles.WeightsRoot(Path.GetDirectoryName(file)!));
             return new InferenceSession(edited, options);
         }
         catch (OnnxRuntimeException e)

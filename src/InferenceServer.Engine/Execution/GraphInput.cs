@@ -5,4 +5,7 @@ public sealed record GraphInput(int[] InputIds, int[]? TypeIds = null)
 {
     /// <summary>Number of tokens.</summary>
     public int Length => InputIds.Length;
+
+    /// <summary>Leading tokens that the others may attend to; those behind them have results of their own all the same. Null: all.</summary>
+    public int? Attended { get; init; }
 }

@@ -135,8 +135,9 @@ internal sealed class InputTensors : IDisposable
 
         if (role == InputRole.AttentionMask)
         {
-            data[..own].Fill(convert(1));
-            data[own..].Fill(convert(0));
+            var attended = row.Attended ?? own;
+            data[..attended].Fill(convert(1));
+            data[attended..].Fill(convert(0));
             return;
         }
 

@@ -63,6 +63,13 @@ internal static class FolderFiles
         return MayFollow(root, full) ? true : throw LeadsOutside(root, full);
     }
 
+    /// <summary>The folder that holds a folder's files and what their links lead to: the folder itself, or for a snapshot of a hub cache that of snapshots and blobs.</summary>
+    public static string WeightsRoot(string folder)
+    {
+        folder = Path.GetFullPath(folder);
+        return (HubBlobs(folder) ?? HubBlobs(Real(folder))) is { } blobs ? Path.GetDirectoryName(Real(blobs))! : folder;
+    }
+
     private static bool MayFollow(string root, string full)
     {
         var (realRoot, real) = (Real(root), Real(full));
@@ -113,7 +120,7 @@ internal static class FolderFiles
         path.StartsWith(Path.EndsInDirectorySeparator(root) ? root : root + Path.DirectorySeparatorChar, StringComparison.Ordinal);
 
     /// <summary>The path with every link on the way replaced by what it points to.</summary>
-    private static string Real(string path)
+    public static string Real(string path)
     {
         try
         {

@@ -21,16 +21,17 @@ internal static class ManifestReader
 
         var notes = new List<string>();
         var config = Config(root, notes);
-        return Read(root, config, OnnxFiles.Choose(root, fileSetting), SentenceReader.Read(root, notes), notes)!;
+        var id = ModelFolders.IdOf(root);
+        return Read(root, id, config, OnnxFiles.Choose(root, fileSetting, id), SentenceReader.Read(root, id, notes), notes)!;
     }
 
     /// <summary>What the folder's descriptions say together; null where one of the parts is missing. generation_config.json is read in every case.</summary>
-    public static ModelManifest? Read(string root, ModelConfig? config, OnnxFileSet? files, SentencePipeline? sentence, List<string> notes)
+    public static ModelManifest? Read(string root, string id, ModelConfig? config, OnnxFileSet? files, SentencePipeline? sentence, List<string> notes)
     {
         var generation = JsonFile.ReadObject(root, "generation_config.json");
         return config is null || files is null ? null : new ModelManifest
         {
-            Id = ModelFolders.IdOf(root),
+            Id = id,
             Folder = root,
             Config = config with { DecoderStartTokenId = config.DecoderStartTokenId ?? (generation is { } g ? ConfigReader.Id([g], "decoder_start_token_id") : null) },
             Files = files,

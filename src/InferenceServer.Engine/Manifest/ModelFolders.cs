@@ -30,9 +30,9 @@ public static class ModelFolders
             {
                 skipped?.Invoke(name, why);
             }
-            else if (!found.TryAdd(IdOf(resolved), resolved))
+            else if ((resolved == folder ? name : IdOf(resolved)) is var id && !found.TryAdd(id, resolved))
             {
-                skipped?.Invoke(name, $"there is a folder {IdOf(resolved)} beside it, which has its id");
+                skipped?.Invoke(name, $"there is a folder {id} beside it, which has its id");
             }
         }
 

@@ -8,12 +8,12 @@ internal static class OnnxFiles
     private const int Deepest = 4;
     private const int MostListed = 30;
 
-    public static OnnxFileSet Choose(string folder, string? setting)
+    public static OnnxFileSet Choose(string folder, string? setting, string? id = null)
     {
         var root = Path.GetFullPath(folder);
         if (!string.IsNullOrWhiteSpace(setting))
         {
-            return BySetting(root, setting.Trim());
+            return BySetting(root, setting.Trim(), id);
         }
 
         foreach (var plain in (string[])["onnx/model.onnx", "model.onnx"])
@@ -37,7 +37,7 @@ internal static class OnnxFiles
         {
             1 => new OnnxFileSet(Existing(root, all[0])!),
             0 => throw new ModelLoadException("The folder has no ONNX file. Export the model (for example with `optimum-cli export onnx`) and put the file at onnx/model.onnx."),
-            _ => throw new ModelLoadException($"The folder has several ONNX files and none is named as the default: {List(all)}. Choose one with the setting Models:{ModelFolders.IdOf(root)}:File."),
+            _ => throw new ModelLoadException($"The folder has several ONNX files and none is named as the default: {List(all)}. Choose one with the setting Models:{id ?? ModelFolders.IdOf(root)}:File."),
         };
     }
 
@@ -65,9 +65,9 @@ internal static class OnnxFiles
     public static IEnumerable<string> In(OnnxFileSet set) =>
         ((string?[])[set.Main, set.Decoder, set.DecoderWithPast, set.DecoderMerged]).OfType<string>();
 
-    private static OnnxFileSet BySetting(string root, string setting)
+    private static OnnxFileSet BySetting(string root, string setting, string? id)
     {
-        var name = $"Models:{ModelFolders.IdOf(root)}:File";
+        var name = $"Models:{id ?? ModelFolders.IdOf(root)}:File";
         string full;
         try
         {

@@ -8,6 +8,9 @@ internal static class SentenceReader
 {
     private const string PoolingFolder = "1_Pooling";
     private const string Assumed = "default";
+    private const string SentenceEmbedding = "sentence_embedding";
+    private const string TokenEmbeddings = "token_embeddings";
+    private const string Punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"; // Python's string.punctuation, the skip list of ColBERT
 
     private static readonly HashSet<string> Activations = ["Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU"];
 
@@ -28,7 +31,7 @@ internal static class SentenceReader
     private static readonly HashSet<string> DenseFlags = ["bias", "use_residual"];
 
     /// <summary>The pipeline, or null when the folder has neither modules.json nor 1_Pooling.</summary>
-    public static SentencePipeline? Read(string folder, List<string> notes)
+    public static SentencePipeline? Read(string folder, string id, List<string> notes)
     {
         var listed = Modules(folder);
         if (listed is null && JsonFile.ReadObject(folder, $"{PoolingFolder}/config.json") is null)
@@ -36,12 +39,17 @@ internal static class SentenceReader
             return null;
         }
 
+        var settings = JsonFile.ReadObject(folder, "config_sentence_transformers.json");
+        var late = Late(listed, settings);
         var modules = new List<SentenceModule>();
+        var tokenModules = new List<DenseModule>();
         var source = "";
         var transformer = "";
         var complete = listed is not null;
         string? unsupported = null;
-        foreach (var (type, path, where) in listed ?? [("Transformer", "", ""), ("Pooling", PoolingFolder, "")])
+        SparsePooling? sparse = null;
+        LogitScore? score = null;
+        foreach (var (type, _, path, where) in listed ?? [("Transformer", "", "", ""), ("Pooling", "", PoolingFolder, "")])
         {
             if (unsupported is not null)
             {
@@ -50,7 +58,7 @@ internal static class SentenceReader
 
             switch (type)
             {
-                case "Transformer":
+                case "Transformer" or "MLMTransformer":
                     if (modules.Count > 0 || source.Length > 0)
                     {
                         throw new ModelLoadException($"{where} puts a Transformer behind another module; one transformer, first, can be served.");
@@ -58,46 +66,71 @@ internal static class SentenceReader
 
                     transformer = path;
                     break;
+                case "LogitScore" when modules.Count == 0 && source.Length == 0:
+                    score = Score(folder, path);
+                    unsupported = $"{where} is a LogitScore: the model scores pairs of texts";
+                    break;
+                case "SpladePooling" when modules.Count == 0 && source.Length == 0:
+                    (sparse, source) = Splade(folder, path);
+                    break;
+                case "Pooling" or "Normalize" when late is not null:
+                    break; // PyLate leaves them out: token vectors get unit length in any case
+                case "Dense" when source.Length == 0 && (late is not null || DenseInput(folder, path) == TokenEmbeddings):
+                    if (Missing(type, path) is { } lost)
+                    {
+                        unsupported = lost;
+                        break;
+                    }
+
+                    tokenModules.Add(Dense(folder, path, TokenEmbeddings, late is null ? "Tanh" : "Identity"));
+                    break;
                 case "Pooling" when source.Length > 0:
                     throw new ModelLoadException($"{where} names a second Pooling; one can be served.");
                 case "Pooling":
-                    (var pooling, source) = Pooling(folder, path, notes);
+                    (var pooling, source) = Pooling(folder, path, id, notes);
                     complete &= !source.StartsWith(Assumed, StringComparison.Ordinal);
                     modules.Add(pooling);
                     break;
                 case "Dropout":
                     break;
-                case "Normalize" or "Dense" or "LayerNorm":
+                case "Normalize" or "Dense" or "LayerNorm" when sparse is null:
                     if (source.Length == 0)
                     {
-                        (var mean, source) = NoPooling(folder, notes);
+                        (var mean, source) = NoPooling(id, notes);
                         complete = false;
                         modules.Add(mean);
+                    }
+
+                    if (type != "Normalize" && Missing(type, path) is { } missing)
+                    {
+                        unsupported = missing;
+                        break;
                     }
 
                     modules.Add(type switch
                     {
                         "Normalize" => new NormalizeModule(),
-                        "Dense" => Dense(folder, path),
+                        "Dense" => Dense(folder, path, SentenceEmbedding, "Tanh"),
                         _ => LayerNorm(folder, path),
                     });
                     break;
                 default:
-                    unsupported = $"{where} is a module of type '{type}', and for vectors only Transformer, Pooling, Dense, LayerNorm, Normalize and Dropout are supported";
+                    unsupported = $"{where} is a module of type '{type}'{(source.Length > 0 || modules.Count > 0 ? " at that place" : "")}, which is not supported; for vectors Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout and SpladePooling are";
                     notes.Add($"The model makes no vectors: {unsupported}. Its other tasks are served.");
                     break;
             }
         }
 
-        if (source.Length == 0 && unsupported is null)
+        if (source.Length == 0 && unsupported is null && late is null)
         {
-            (var mean, source) = NoPooling(folder, notes);
+            (var mean, source) = NoPooling(id, notes);
             complete = false;
             modules.Add(mean);
         }
 
+        complete &= unsupported is null;
         RequireMatchingSizes(modules);
-        var settings = JsonFile.ReadObject(folder, "config_sentence_transformers.json");
+        RequireMatchingSizes([.. tokenModules]);
         var (bert, file) = transformer.Length > 0 && Transformer(folder, transformer + "/") is { File: not null } own ? own : Transformer(folder, "");
         var prompts = Prompts(settings);
         var prompt = settings is { } s ? ConfigReader.Text(s, "default_prompt_name") : null;
@@ -106,10 +139,92 @@ internal static class SentenceReader
             throw new ModelLoadException($"config_sentence_transformers.json: $.default_prompt_name is '{prompt}', and $.prompts has no prompt of that name. Add it, or set the name to null.");
         }
 
-        return new SentencePipeline(modules, source, prompts, prompt, Length(bert), bert is { } b && ConfigReader.Flag(b, "do_lower_case"), Similarity(settings), complete, file, unsupported);
+        return new SentencePipeline(
+            modules, source, prompts, prompt, late is null ? Length(bert) : null, bert is { } b && ConfigReader.Flag(b, "do_lower_case"), late is null ? Similarity(settings) : null, complete, file, unsupported, tokenModules, sparse, late, score);
+
+        string? Missing(string type, string path)
+        {
+            var missing = MissingWeights(folder, path, type);
+            if (missing is not null)
+            {
+                notes.Add($"No vectors are made by the steps of modules.json: {missing}. The other tasks are served, and the graph's own vector where it has one.");
+            }
+
+            return missing;
+        }
     }
 
-    private static List<(string Type, string Path, string Where)>? Modules(string folder)
+    /// <summary>PyLate's folder: a module of its own, the settings that it writes, or a Dense module over the tokens with no Pooling behind it.</summary>
+    private static LateInteraction? Late(List<(string Type, string FullType, string Path, string Where)>? listed, JsonElement? settings)
+    {
+        var names = settings is { } own && (own.TryGetProperty("query_prefix", out _) || own.TryGetProperty("document_prefix", out _) || own.TryGetProperty("query_length", out _)
+            || string.Equals(ConfigReader.Text(own, "similarity_fn_name"), "MaxSim", StringComparison.OrdinalIgnoreCase) || ConfigReader.Text(own, "model_type") == "ColBERT");
+        if (listed is null || !(names || listed.Any(module => module.FullType.StartsWith("pylate.", StringComparison.Ordinal))))
+        {
+            return null;
+        }
+
+        const string file = "config_sentence_transformers.json";
+        return new LateInteraction(
+            Text("query_prefix", "[Q] "), Text("document_prefix", "[D] "), Number("query_length", 32), Number("document_length", 180), Is("do_query_expansion", true), Is("attend_to_expansion_tokens", false), Words());
+
+        string Text(string name, string other) => Member(name) switch
+        {
+            null => other,
+            { ValueKind: JsonValueKind.String } text => text.GetString()!,
+            { } wrong => throw new ModelLoadException($"{file}: $.{name} is {JsonFile.Kind(wrong)}; it is a text."),
+        };
+
+        int Number(string name, int other) => Member(name) switch
+        {
+            null => other,
+            { ValueKind: JsonValueKind.Number } number when number.TryGetInt32(out var value) && value >= 4 => value,
+            { } wrong => throw new ModelLoadException($"{file}: $.{name} is {wrong.GetRawText()}; it is a whole number of tokens from 4."),
+        };
+
+        bool Is(string name, bool other) => Member(name) switch
+        {
+            null => other,
+            { ValueKind: JsonValueKind.True or JsonValueKind.False } flag => flag.GetBoolean(),
+            { } wrong => throw new ModelLoadException($"{file}: $.{name} is {JsonFile.Kind(wrong)}; it is true or false."),
+        };
+
+        IReadOnlyList<string> Words() => Member("skiplist_words") switch
+        {
+            null => [.. Punctuation.Select(c => c.ToString())],
+            { ValueKind: JsonValueKind.Array } words when words.EnumerateArray().All(word => word.ValueKind == JsonValueKind.String) => [.. words.EnumerateArray().Select(word => word.GetString()!)],
+            _ => throw new ModelLoadException($"{file}: $.skiplist_words is no list of texts."),
+        };
+
+        JsonElement? Member(string name) => settings is { } s && s.TryGetProperty(name, out var member) && member.ValueKind != JsonValueKind.Null ? member : null;
+    }
+
+    private static LogitScore Score(string folder, string path)
+    {
+        var file = $"{path}/config.json";
+        var config = JsonFile.ReadObject(folder, file) ?? throw new ModelLoadException($"{file} of the LogitScore module is missing. Download the folder again.");
+        RequireKnownFlags(config, file, [], static _ => false);
+        return new LogitScore(
+            Id("true_token_id") ?? throw new ModelLoadException($"{file}: $.true_token_id is missing. Download the file again."), Id("false_token_id"));
+
+        int? Id(string name) => !config.TryGetProperty(name, out var id) || id.ValueKind == JsonValueKind.Null ? null
+            : id.ValueKind == JsonValueKind.Number && id.TryGetInt32(out var value) && value >= 0 ? value
+            : throw new ModelLoadException($"{file}: $.{name} is {id.GetRawText()}; it is the id of a token.");
+    }
+
+    private static (SparsePooling, string Source) Splade(string folder, string path)
+    {
+        var file = $"{path}/config.json";
+        var config = JsonFile.ReadObject(folder, file) ?? throw new ModelLoadException($"{file} of the SpladePooling module is missing. Download the folder again.");
+        RequireKnownFlags(config, file, [], static _ => false);
+        var strategy = ConfigReader.Text(config, "pooling_strategy") ?? "max";
+        var activation = ConfigReader.Text(config, "activation_function") ?? "relu";
+        return strategy is not ("max" or "sum") ? throw new ModelLoadException($"{file}: $.pooling_strategy is '{strategy}'; max and sum are supported.")
+            : activation is not ("relu" or "log1p_relu") ? throw new ModelLoadException($"{file}: $.activation_function is '{activation}'; relu and log1p_relu are supported.")
+            : (new SparsePooling(strategy == "sum", activation == "log1p_relu"), file);
+    }
+
+    private static List<(string Type, string FullType, string Path, string Where)>? Modules(string folder)
     {
         if (JsonFile.Read(folder, "modules.json") is not { } file)
         {
@@ -121,22 +236,22 @@ internal static class SentenceReader
             throw new ModelLoadException("modules.json holds no list of modules. Download the file again.");
         }
 
-        var modules = new List<(string, string, string)>();
+        var modules = new List<(string, string, string, string)>();
         for (var i = 0; i < file.GetArrayLength(); i++)
         {
             var type = ConfigReader.Text(file[i], "type") ?? throw new ModelLoadException($"modules.json: $[{i}].type is missing. Download the file again.");
-            modules.Add((type[(type.LastIndexOf('.') + 1)..], (ConfigReader.Text(file[i], "path") ?? "").Trim('/'), $"modules.json: $[{i}]"));
+            modules.Add((type[(type.LastIndexOf('.') + 1)..], type, (ConfigReader.Text(file[i], "path") ?? "").Trim('/'), $"modules.json: $[{i}]"));
         }
 
         return modules;
     }
 
-    private static (PoolingModule, string Source) Pooling(string folder, string path, List<string> notes)
+    private static (PoolingModule, string Source) Pooling(string folder, string path, string id, List<string> notes)
     {
         var file = path.Length == 0 ? "config.json" : $"{path}/config.json";
         if (path.Length == 0 || JsonFile.ReadObject(folder, file) is not { } config)
         {
-            notes.Add($"{file} of the Pooling module is missing: the mean over the tokens is taken. Set {Setting(folder)}:Pooling to change it.");
+            notes.Add($"{file} of the Pooling module is missing: the mean over the tokens is taken. Set Models:{id}:Pooling to change it.");
             return (new PoolingModule([PoolingMode.Mean]), $"{Assumed} ({file} is missing)");
         }
 
@@ -164,13 +279,11 @@ internal static class SentenceReader
         ModelLoadException None() => new($"{file} asks for no pooling at all. Set one of {string.Join(", ", Poolings.Select(p => p.Flag))} to true.");
     }
 
-    private static (PoolingModule, string Source) NoPooling(string folder, List<string> notes)
+    private static (PoolingModule, string Source) NoPooling(string id, List<string> notes)
     {
-        notes.Add($"modules.json names no Pooling: the mean over the tokens is taken. Set {Setting(folder)}:Pooling to change it.");
+        notes.Add($"modules.json names no Pooling: the mean over the tokens is taken. Set Models:{id}:Pooling to change it.");
         return (new PoolingModule([PoolingMode.Mean]), $"{Assumed} (modules.json names no Pooling)");
     }
-
-    private static string Setting(string folder) => $"Models:{Path.GetFileName(folder)}";
 
     /// <summary>A flag that is set and not known would change the numbers in a way that is not known.</summary>
     private static void RequireKnownFlags(JsonElement config, string file, HashSet<string> known, Func<string, bool> others)
@@ -200,20 +313,34 @@ internal static class SentenceReader
         throw new ModelLoadException($"{file}: $.pooling_mode is '{text}', which is not supported. Supported are {string.Join(", ", Poolings.Select(p => p.Name))}.");
     }
 
-    private static DenseModule Dense(string folder, string path)
+    private static string? DenseInput(string folder, string path) => JsonFile.ReadObject(folder, $"{path}/config.json") is { } config ? ConfigReader.Text(config, "module_input_name") : null;
+
+    // What of a module is not there, as a part of a sentence; the folder's other tasks do without.
+    private static string? MissingWeights(string folder, string path, string type)
+    {
+        var (config, weights, pickle) = ($"{path}/config.json", $"{path}/model.safetensors", $"{path}/pytorch_model.bin");
+        return type == "Dense" && !Has(config) ? $"{config} of the Dense module is missing; download the folder again"
+            : Has(weights) ? null
+            : Has(pickle) ? $"{path} has its weights in pytorch_model.bin only, which can run code when it is read and is therefore not read; load the model in sentence-transformers and save it again, which writes {weights}"
+            : $"{weights} of the {type} module is missing; download the folder again";
+
+        bool Has(string file) => !FolderFiles.IsInside(folder, file, out var full) || File.Exists(full); // one that leads outside is refused when it is read
+    }
+
+    private static DenseModule Dense(string folder, string path, string over, string otherwise)
     {
         var file = $"{path}/config.json";
         var config = JsonFile.ReadObject(folder, file) ?? throw new ModelLoadException($"{file} of the Dense module is missing. Download the folder again.");
         RequireKnownFlags(config, file, DenseFlags, static _ => false);
         foreach (var side in (string[])["module_input_name", "module_output_name"])
         {
-            if (ConfigReader.Text(config, side) is { } name and not "sentence_embedding")
+            if (ConfigReader.Text(config, side) is { } name && name != over && !(over == TokenEmbeddings && name == SentenceEmbedding))
             {
-                throw new ModelLoadException($"{file}: $.{side} is '{name}'; a Dense module over the sentence embedding is supported.");
+                throw new ModelLoadException($"{file}: $.{side} is '{name}'; at this place a Dense module over {over} is supported.");
             }
         }
 
-        var activation = ConfigReader.Text(config, "activation_function") ?? "Tanh";
+        var activation = ConfigReader.Text(config, "activation_function") ?? otherwise;
         activation = activation[(activation.LastIndexOf('.') + 1)..].TrimEnd('(', ')');
         if (!Activations.Contains(activation))
         {

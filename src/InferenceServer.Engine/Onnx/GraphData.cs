@@ -15,6 +15,9 @@ internal sealed class OnnxTensor
     public bool IsExternal;
     public string? Location;
 
+    /// <summary>Where its field lies in the file: from its tag, from its content, to its end.</summary>
+    public (long Start, long ContentStart, long End) Field;
+
     /// <summary>Number of elements, saturating.</summary>
     public double Elements => Dims.Aggregate(1.0, (product, dim) => product * Math.Max(0, dim));
 }

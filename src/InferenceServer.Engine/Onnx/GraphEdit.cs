@@ -6,13 +6,13 @@ namespace InferenceServer.Engine.Onnx;
 
 /// <summary>
 /// Changes to a model file that need no re-export: nodes and outputs that are added, nodes that are replaced. An ONNX file is one protobuf
-/// message, and messages merge: a second <c>graph</c> field adds to the first, so additions are bytes behind the file, and a replaced node splits the graph
+/// message, and messages merge: a second <c>graph</c> field adds to the first, so additions are bytes behind the file, and a replaced node or tensor splits the graph
 /// field around it. The weights are never decoded.
 /// </summary>
 internal sealed class GraphEdit(OnnxModel model)
 {
     private readonly GraphProto added = new();
-    private readonly SortedList<long, (long End, NodeProto[] Nodes)> replaced = [];
+    private readonly SortedList<long, (long End, GraphProto By)> replaced = [];
 
     public bool IsEmpty => added.Node.Count == 0 && added.Output.Count == 0 && replaced.Count == 0;
 
@@ -63,7 +63,25 @@ internal sealed class GraphEdit(OnnxModel model)
     }
 
     /// <summary>Puts other nodes in the place of one.</summary>
-    public void Replace(OnnxNode node, params NodeProto[] by) => replaced[node.Start] = (node.End, by);
+    public void Replace(OnnxNode node, params NodeProto[] by) => replaced[node.Start] = (node.End, new GraphProto { Node = { by } });
+
+    /// <summary>Has a tensor's weights read from another path of external data.</summary>
+    public void Relocate(OnnxTensor tensor, string location)
+    {
+        using var reader = new WireReader(model.FilePath);
+        TensorProto copy;
+        try
+        {
+            copy = TensorProto.Parser.ParseFrom(reader.Bytes(tensor.Field.ContentStart, checked((int)(tensor.Field.End - tensor.Field.ContentStart))));
+        }
+        catch (InvalidProtocolBufferException)
+        {
+            throw reader.Damaged(tensor.Field.Start);
+        }
+
+        copy.ExternalData.First(entry => entry.Key == "location").Value = location;
+        replaced[tensor.Field.Start] = (tensor.Field.End, new GraphProto { Initializer = { copy } });
+    }
 
     /// <summary>Tag and length of a length-delimited field whose value follows.</summary>
     internal static byte[] Header(int field, int length)
@@ -95,7 +113,7 @@ internal sealed class GraphEdit(OnnxModel model)
             foreach (var (start, (end, by)) in inside)
             {
                 Part(from, start);
-                Own(new ModelProto { Graph = new GraphProto { Node = { by } } }.ToByteArray());
+                Own(new ModelProto { Graph = by }.ToByteArray());
                 from = end;
             }
 

@@ -31,14 +31,16 @@ public sealed class OnnxGraph
         var model = OnnxModel.Read(path);
         ExternalData.Check(model);
         var edit = new GraphEdit(model);
-        return new OnnxGraph(model, GraphReader.Summarise(model, config, edit), edit);
+        var summary = GraphReader.Summarise(model, config, edit);
+        ExternalData.Relocate(model, edit);
+        return new OnnxGraph(model, summary, edit);
     }
 
     /// <summary>The same file as it is, without attention, for a runtime that refuses the edited one.</summary>
     public OnnxGraph WithoutAttention(string reason) =>
         new(model, Summary with { Attention = [], AttentionUnavailable = reason }, new GraphEdit(model));
 
-    /// <summary>The model to make a session of: the file's bytes with the edit. External data stays where it is, relative to the file's folder.</summary>
+    /// <summary>The model to make a session of: the file's bytes with the edit. External data stays where it is, relative to <see cref="FolderFiles.WeightsRoot"/> of the file's folder.</summary>
     /// <exception cref="ModelLoadException">The file cannot be read any more, or is too large to be edited (2 GB).</exception>
     public byte[] ReadModel()
     {

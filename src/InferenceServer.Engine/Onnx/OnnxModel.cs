@@ -242,7 +242,7 @@ internal sealed class OnnxModel
     private OnnxTensor ReadTensor(WireField message)
     {
         Count();
-        var tensor = new OnnxTensor();
+        var tensor = new OnnxTensor { Field = (message.TagStart, message.Start, message.End) };
         foreach (var field in reader.Fields(message))
         {
             switch (field.Number)

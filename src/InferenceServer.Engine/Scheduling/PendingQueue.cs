@@ -9,13 +9,14 @@ namespace InferenceServer.Engine.Scheduling;
 /// <remarks>
 /// Friedman, Henderson: Fairness and Efficiency in Web Server Protocols, SIGMETRICS 2003 (the Fair Sojourn Protocol), with the virtual time of weighted fair queueing
 /// (Demers, Keshav, Shenker: Analysis and Simulation of a Fair Queueing Algorithm, SIGCOMM 1989). Time is counted in padded tokens: it goes on by what is taken, divided
-/// by the clients that wait. A request would end at its client's begin plus its own tokens; a client begins where his last request would have ended, or now. Of a request
-/// of more than <see cref="Whole"/> tokens one sequence after another is looked at, so that it does not hold up the others as a whole.
+/// by the clients that wait. A request would end at its client's begin plus its own tokens; a client begins now, or where his last request would have ended if he is
+/// ahead of the others by more than <see cref="Whole"/> tokens. Of a request of more than that one sequence after another is looked at, so that it does not hold up the
+/// others as a whole.
 /// </remarks>
 internal sealed class PendingQueue
 {
     private const int Window = 512; // rows that a cut looks at: more would not make a better batch around the one whose turn it is
-    private const long Whole = 1024; // tokens of a request that is served as a whole
+    private const long Whole = 1024; // tokens of a request that is served as a whole, and by which a client may be ahead
 
     private const int Many = 16;
     private const int Few = 8;
@@ -51,7 +52,7 @@ internal sealed class PendingQueue
         if (!clients.TryGetValue(group.Client, out var client))
         {
             left.Remove(group.Client, out var begin);
-            clients[group.Client] = client = new Client { Begin = Math.Max(now, begin) };
+            clients[group.Client] = client = new Client { Begin = Math.Max(now, begin), Ahead = Math.Clamp(begin - now, 0, Whole) };
         }
 
         var request = new Request(group, client, items, number++);
@@ -171,6 +172,9 @@ internal sealed class PendingQueue
     {
         public double Begin { get; set; }
 
+        /// <summary>What he had before of his share of the time to come, as far as it does not count.</summary>
+        public double Ahead { get; init; }
+
         /// <summary>By deadline, then by age.</summary>
         public List<Request> Requests { get; } = [];
 
@@ -185,7 +189,9 @@ internal sealed class PendingQueue
             Requests.Insert(at, request);
         }
 
-        public int CompareTo(Client? other) => (Begin + Requests[0].Next, Requests[0].Number).CompareTo((other!.Begin + other.Requests[0].Next, other.Requests[0].Number));
+        public int CompareTo(Client? other) => (End, Requests[0].Number).CompareTo((other!.End, other.Requests[0].Number));
+
+        private double End => Begin - Ahead + Requests[0].Next;
     }
 
     // The sequences of a group that wait, the shortest first.

@@ -35,4 +35,7 @@ public sealed record QueueOptions
     /// <summary>Most tokens that may wait at one model. Bounds memory and the longest wait.</summary>
     [Range(1, 1L << 40)]
     public long MaxWaitingTokens { get; init; } = 2_000_000;
+
+    /// <summary>Most padded tokens of a batch on a device: what is set, or its kind's default.</summary>
+    internal int BatchTokens(bool isGpu) => MaxBatchTokens > 0 ? MaxBatchTokens : isGpu ? 16_384 : 320;
 }

@@ -59,7 +59,7 @@ public static class FolderInspection
         }
 
         var device = ExecutionDevice.Resolve(options.Execution, NullLogger.Instance);
-        using var parts = new ModelBuilder(device, options).Build(root, problems);
+        using var parts = new ModelBuilder(device, options).Build(root, ModelFolders.IdOf(root), problems);
         Add("Configuration", parts.Config is { } config ? Describe(config) : null);
         foreach (var file in parts.Files is { } files ? OnnxFiles.In(files) : [])
         {
@@ -170,7 +170,23 @@ public static class FolderInspection
 
     private static List<string> Describe(SentencePipeline sentence)
     {
-        List<string> lines = [$"pooling read from {sentence.Source}"];
+        List<string> lines = sentence.Source.Length > 0 ? [$"pooling read from {sentence.Source}"] : [];
+        lines.AddRange((sentence.TokenModules ?? []).Select(dense => $"Dense {dense.InFeatures} -> {dense.OutFeatures}, {dense.Activation}, on each token"));
+        if (sentence.Sparse is { } sparse)
+        {
+            lines.Add($"sparse vectors: {(sparse.Sum ? "sum" : "max")} over the tokens of {(sparse.TwiceLog ? "log1p_relu" : "relu")}");
+        }
+
+        if (sentence.Late is { } late)
+        {
+            lines.Add(string.Create(CultureInfo.InvariantCulture, $"token vectors (ColBERT): queries of {late.QueryLength} tokens, marked '{late.QueryMark}'{(late.ExpandsQueries ? ", filled up with mask tokens" : "")}; documents of {late.DocumentLength}, marked '{late.DocumentMark}'"));
+        }
+
+        if (sentence.Score is { } score)
+        {
+            lines.Add(string.Create(CultureInfo.InvariantCulture, $"pairs are scored by the logit of token {score.TrueTokenId}{(score.FalseTokenId is { } no ? $" less that of token {no}" : "")}"));
+        }
+
         lines.AddRange(sentence.Modules.Select(module => module switch
         {
             PoolingModule pooling => $"Pooling {string.Join(" + ", pooling.Modes)}{(pooling.IncludePrompt ? "" : ", without the prompt's tokens")}",
@@ -188,7 +204,7 @@ public static class FolderInspection
             lines.Add($"most tokens: {length}");
         }
 
-        lines.Add($"similarity: {sentence.Similarity ?? "cosine (not named)"}");
+        lines.Add($"similarity: {sentence.SimilarityOrDefault}{(sentence.Similarity is null ? " (not named)" : "")}");
         return lines;
     }
 

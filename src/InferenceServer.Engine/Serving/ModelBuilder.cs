@@ -80,7 +80,11 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
 
     /// <summary>Makes the parts of a model; on the caller's thread.</summary>
     /// <exception cref="ModelLoadException">The first problem, where <paramref name="problems"/> stops at it.</exception>
-    public ModelParts Build(string folder, ProblemSink problems, CancellationToken cancellation = default)
+    /// <param name="folder">The folder.</param>
+    /// <param name="id">The model's id.</param>
+    /// <param name="problems">What becomes of a problem.</param>
+    /// <param name="cancellation">Ends it.</param>
+    public ModelParts Build(string folder, string id, ProblemSink problems, CancellationToken cancellation = default)
     {
         var root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
         if (!Directory.Exists(root))
@@ -88,16 +92,15 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
             throw new ModelLoadException($"There is no folder '{Path.GetFileName(root)}' in the models directory.");
         }
 
-        var id = ModelFolders.IdOf(root);
         var settings = options.Models.GetValueOrDefault(id, ModelSettings.None);
         var reading = Task.Run(() => problems.Try(() => Tokenizer.Load(root, settings.TokenizerConfig, id)), cancellation);
         var parts = new ModelParts { Settings = settings };
         try
         {
             parts.Config = problems.Try(() => ManifestReader.Config(root, parts.Notes));
-            parts.Files = problems.Try(() => OnnxFileSet.Choose(root, settings.File));
-            var sentence = problems.Try(() => SentenceReader.Read(root, parts.Notes));
-            parts.Manifest = problems.Try(() => ManifestReader.Read(root, parts.Config, parts.Files, sentence, parts.Notes));
+            parts.Files = problems.Try(() => OnnxFiles.Choose(root, settings.File, id));
+            var sentence = problems.Try(() => SentenceReader.Read(root, id, parts.Notes));
+            parts.Manifest = problems.Try(() => ManifestReader.Read(root, id, parts.Config, parts.Files, sentence, parts.Notes));
             if (parts.Files is { } files)
             {
                 parts.File = problems.Try(() => OnnxGraph.Read(files.Main, parts.Config ?? ModelConfig.From(default)));
@@ -111,7 +114,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
             parts.Tokenizer = reading.GetAwaiter().GetResult(); // its failure is as good a reason as the graph's
             parts.Notes.AddRange(parts.Tokenizer?.Notes ?? []);
             cancellation.ThrowIfCancellationRequested();
-            WarmUpAndLimit(parts, problems);
+            WarmUpAndLimit(parts, problems, options.Queue.BatchTokens(device.IsGpu));
             return parts;
         }
         catch
@@ -136,7 +139,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
         }
     }
 
-    private static void WarmUpAndLimit(ModelParts parts, ProblemSink problems)
+    private static void WarmUpAndLimit(ModelParts parts, ProblemSink problems, int batchTokens)
     {
         if (parts is not { Graph: { } graph, Tokenizer: { } tokenizer, Manifest: { } manifest, File: { } file })
         {
@@ -148,7 +151,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
         (parts.MaxTokens, parts.MaxTokensSource) = Limit(parts, manifest, file.Summary, tokenizer, graph);
         parts.Summary = problems.Try(() =>
         {
-            var (summary, note) = WarmUp.Run(graph, file.Summary, tokenizer, manifest, parts.MaxTokens);
+            var (summary, note) = WarmUp.Run(graph, file.Summary, tokenizer, manifest, parts.MaxTokens, batchTokens);
             if (note is not null)
             {
                 parts.Notes.Add(note);

@@ -40,7 +40,7 @@ public sealed partial class ModelRegistry : IAsyncDisposable
         logger = loggers.CreateLogger<ModelRegistry>();
         device = ExecutionDevice.Resolve(options.Execution, loggers.CreateLogger<ExecutionDevice>());
         builder = new ModelBuilder(device, options);
-        var batchTokens = options.Queue.MaxBatchTokens > 0 ? options.Queue.MaxBatchTokens : device.IsGpu ? 16_384 : 320;
+        var batchTokens = options.Queue.BatchTokens(device.IsGpu);
         scheduler = new Scheduler(device.Workers, options.Queue, new BatchPlanner(options.Queue, batchTokens, device.Threads), this.time, CompanionWait);
         calibration = new Calibration(scheduler, device.Threads, batchTokens, new CostStore(device.CacheDirectory, e => LogNothingKept(logger, e.Message)));
         workers = new WorkerPool(scheduler, loggers.CreateLogger<WorkerPool>(), calibration);
@@ -180,7 +180,7 @@ public sealed partial class ModelRegistry : IAsyncDisposable
         try
         {
             using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, ending.Token);
-            var parts = await Task.Run(() => builder.Build(ModelFolders.PathOf(options.Directory, id), ProblemSink.Stopping, either.Token), either.Token).ConfigureAwait(false);
+            var parts = await Task.Run(() => builder.Build(ModelFolders.PathOf(options.Directory, id), id, ProblemSink.Stopping, either.Token), either.Token).ConfigureAwait(false);
             parts.Notes.ForEach(note => LogNote(logger, id, note));
             var (status, loaded) = Serve(parts, model.Status.Generation + 1);
             status = status with { LoadTime = time.GetElapsedTime(started) };

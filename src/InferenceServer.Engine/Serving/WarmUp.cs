@@ -16,16 +16,22 @@ internal static class WarmUp
     private const string Short = "A first run.";
     private const string Long = "A second sentence, which is longer than the first, so that the first one is padded when both run together.";
     private const int ShortTokens = 3;
-    private const int LongestTried = 160; // what shares a batch by default on a CPU: half of its padded tokens
+    private const int LongestTried = 2048; // longer rows seldom share a batch, and attention's memory grows with the square
     private const float Tolerance = 1e-3f; // relative to the largest value where that is above 1
     private const float HalfTolerance = 3e-2f; // float16 sums differ by their order
 
     /// <summary>Runs the graph; returns the summary with the shapes that were seen, and a note for people when its sequences run one at a time, else null.</summary>
     /// <exception cref="ModelLoadException">The graph cannot run what the tokenizer gives.</exception>
-    public static (GraphSummary Summary, string? Note) Run(Graph graph, GraphSummary summary, Tokenizer tokenizer, ModelManifest manifest, int maxTokens)
+    /// <param name="graph">The graph.</param>
+    /// <param name="summary">What its file says.</param>
+    /// <param name="tokenizer">The tokenizer.</param>
+    /// <param name="manifest">What the folder says.</param>
+    /// <param name="maxTokens">Most tokens of a sequence.</param>
+    /// <param name="batchTokens">Most padded tokens of a batch: of two rows each has half of them at most.</param>
+    public static (GraphSummary Summary, string? Note) Run(Graph graph, GraphSummary summary, Tokenizer tokenizer, ModelManifest manifest, int maxTokens, int batchTokens)
     {
         GraphInput[] rows = [Row(Short), Row(Long)];
-        return Run(graph, summary, rows, manifest, maxTokens);
+        return Run(graph, summary, rows, manifest, Math.Min(maxTokens, batchTokens / 2));
 
         GraphInput Row(string text)
         {
@@ -37,7 +43,7 @@ internal static class WarmUp
     }
 
     /// <summary>Runs two rows alone and together and compares.</summary>
-    internal static (GraphSummary Summary, string? Note) Run(Graph graph, GraphSummary summary, IReadOnlyList<GraphInput> rows, ModelManifest? manifest = null, int maxTokens = 0)
+    internal static (GraphSummary Summary, string? Note) Run(Graph graph, GraphSummary summary, IReadOnlyList<GraphInput> rows, ModelManifest? manifest = null, int longest = 0)
     {
         if (graph.Constraints.EqualLengthsOnly)
         {
@@ -60,7 +66,7 @@ internal static class WarmUp
         }
 
         RequireNumbers(summary, outputs, alone, manifest);
-        var note = Note(graph, summary, rows, outputs, alone) ?? Extremes(graph, summary, rows[0], outputs, manifest, maxTokens);
+        var note = Note(graph, summary, rows, outputs, alone) ?? Extremes(graph, summary, rows[0], outputs, manifest, longest);
         return (WithShapes(summary, rows, alone), note);
     }
 
@@ -81,11 +87,11 @@ internal static class WarmUp
 
     /// <summary>
     /// Whether a short row changes beside ones much longer: what depends on the padded length, such as an overflow or a local attention's window, shows there only.
-    /// Lengths just above powers of two, beyond the window that config.json names, and the longest that is tried.
+    /// Lengths just above powers of two, beyond the window that config.json names, and the longest that can share a batch.
     /// </summary>
-    private static string? Extremes(Graph graph, GraphSummary summary, GraphInput row, IReadOnlyList<string> outputs, ModelManifest? manifest, int maxTokens)
+    private static string? Extremes(Graph graph, GraphSummary summary, GraphInput row, IReadOnlyList<string> outputs, ModelManifest? manifest, int longest)
     {
-        var longest = Math.Min(maxTokens, LongestTried);
+        longest = Math.Min(longest, LongestTried);
         if (graph.Constraints is { MaxSequences: 1 } or { EqualLengthsOnly: true } or { FixedLength: not null } || longest <= ShortTokens)
         {
             return null;
@@ -97,7 +103,7 @@ internal static class WarmUp
         try
         {
             var alone = Read(graph, [few], outputs)[0];
-            foreach (var length in (IEnumerable<int>)[.. ((int[])[17, 33, 65, 129, .. windows]).Where(length => length > ShortTokens && length < longest).Distinct().Order(), longest])
+            foreach (var length in (IEnumerable<int>)[.. ((int[])[17, 33, 65, 129, 161, 257, 513, 1025, 2049, .. windows]).Where(length => length > ShortTokens && length < longest).Distinct().Order(), longest])
             {
                 var beside = Read(graph, [few, OfLength(row, length)], outputs)[0];
                 if (outputs.FirstOrDefault(o => !Equal(alone[o], beside[o], summary.WeightType == "float16" ? HalfTolerance : Tolerance)) is { } output)

@@ -28,6 +28,19 @@ internal static class ModelNotes
             yield return $"{lost} Until then the model is served without a head.";
         }
 
+        if (TokenVectors.AreCompared(model))
+        {
+            var late = model.Manifest.Sentence!.Late!;
+            string[] lacking = [.. new[] { (late.QueryMark, TextRole.Query), (late.DocumentMark, TextRole.Document) }.Where(mark => mark.Item1.Length > 0 && TokenVectors.MarkOf(model, mark.Item2) is null).Select(mark => $"'{mark.Item1}'")];
+            yield return "The folder is ColBERT's: it makes a vector for each token (level token) and none for the text. The prompt query or document marks a text as PyLate does; without one no mark is put."
+                + (lacking.Length > 0 ? $" The tokenizer has no token {string.Join(" and none ", lacking)} (query_prefix and document_prefix of config_sentence_transformers.json), so that mark is left out." : "");
+        }
+
+        if (SparseVectors.ArePossible(model))
+        {
+            yield return "The folder makes sparse vectors (SpladePooling): ask for level sparse.";
+        }
+
         if (can.Embedding is not { } plan)
         {
             yield break;

@@ -10,9 +10,14 @@ internal sealed class Connection(IPEndPoint server) : IDisposable
     private readonly ResponseReader reader = new();
     private Socket? socket;
 
-    /// <summary>Connects, if it is not connected.</summary>
+    /// <summary>Connects, if it is not connected, or the server has closed an idle connection meanwhile.</summary>
     public async ValueTask OpenAsync()
     {
+        if (socket?.Poll(0, SelectMode.SelectRead) == true)
+        {
+            Close(); // nothing is expected to come: it has ended
+        }
+
         if (socket is null)
         {
             var opened = new Socket(server.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };

@@ -94,9 +94,9 @@ public sealed class InputBindingTests
             .Output("y", TinyGraph.Float, "batch", "sequence");
         var summary = new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [] };
         using var near = Graph().Load();
-        Assert.Null(WarmUp.Run(near, summary, [Short, Long], maxTokens: 80).Note);
+        Assert.Null(WarmUp.Run(near, summary, [Short, Long], longest: 80).Note);
         using var far = Graph().Load();
-        Assert.Contains("129 tokens", WarmUp.Run(far, summary, [Short, Long], maxTokens: 512).Note, StringComparison.Ordinal);
+        Assert.Contains("129 tokens", WarmUp.Run(far, summary, [Short, Long], longest: 512).Note, StringComparison.Ordinal);
         Assert.Equal(1, far.Constraints.MaxSequences);
     }
 

@@ -63,6 +63,18 @@ public sealed class ModelSettingsTests
     }
 
     [Fact]
+    public void Where_a_step_of_modules_json_is_missing_the_graphs_own_vector_is_taken_else_none_is_made()
+    {
+        var pipeline = TinyModel.Pipeline(new PoolingModule([PoolingMode.Cls])) with { IsComplete = false, Unsupported = "2_Dense/model.safetensors of the Dense module is missing" };
+        var own = With(TinyModel.Create(pipeline), States, new GraphTensor("sentence_embedding", ElementType.Float, ["b", "5"]));
+        Assert.Equal("graph", own.Capabilities.Pooling!.Mode);
+        Assert.Contains("2_Dense", Assert.Throws<InferenceException>(() => EmbeddingPlan.Of(own, "mean", null)).Message, StringComparison.Ordinal);
+        var none = With(TinyModel.Create(pipeline), States);
+        Assert.Null(none.Capabilities.Pooling);
+        Assert.Contains("2_Dense", new EmbeddingsTask().WhyNot(none), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Settings_that_do_not_fit_are_refused_by_name()
     {
         Refused(new ModelSettings { Output = "nothing" }, "Models:tiny:Output");

@@ -64,6 +64,11 @@ internal sealed class EmbeddingInput
 
         if (!prompts.TryGetValue(name, out var prompt))
         {
+            if (TokenVectors.RoleOf(model, name) != TextRole.Plain)
+            {
+                return "";
+            }
+
             throw InferenceException.Unprocessable(PromptName, prompts.Count > 0
                 ? (ErrorText)$"{PromptName} is '{name}', and the model {model.Manifest.Id} has the prompts {string.Join(", ", prompts.Keys)}. Use one of those, or leave {PromptName} out."
                 : $"{PromptName} is '{name}', and the model {model.Manifest.Id} has no prompts. Leave {PromptName} out.");
@@ -87,7 +92,7 @@ internal sealed class EmbeddingInput
     /// <summary>Checks, cleans and tokenises an input.</summary>
     public static EmbeddingInput Prepare(Model model, EmbeddingsRequest request, TextInput input, string prompt, int skip, RequestContext context, ErrorText? remedy)
     {
-        if (remedy is not null && (input.Pair is not null || request.Level == EmbeddingLevel.Token))
+        if (remedy is not null && (input.Pair is not null || request.Level != EmbeddingLevel.Sequence))
         {
             remedy = $"set {Truncate} to true"; // neither can be split
         }

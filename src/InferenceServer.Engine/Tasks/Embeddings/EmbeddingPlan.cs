@@ -1,4 +1,5 @@
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Manifest;
 
 namespace InferenceServer.Engine.Tasks.Embeddings;
@@ -22,6 +23,27 @@ internal sealed record EmbeddingPlan(
     bool Normalize,
     int? Size)
 {
+    /// <summary>What every token's vector goes through before the pooling.</summary>
+    public IReadOnlyList<DenseModule> TokenModules { get; init; } = [];
+
+    /// <summary>Pools the token vectors of a row, or takes the graph's vector as it is.</summary>
+    public float[] Read(RowOutputs row, int skip)
+    {
+        if (!PerToken)
+        {
+            return row[Output].Data.ToArray();
+        }
+
+        skip = Math.Min(skip, row.Length);
+        if (TokenModules.Count == 0)
+        {
+            return Pooling.Pool(row[Output], row.Length, skip, Modes);
+        }
+
+        var vectors = TokenVectors.Read(row, Output, TokenModules);
+        return Pooling.Pool(new OutputRow(vectors.SelectMany(vector => vector).ToArray(), [vectors.Length, vectors[0].Length]), row.Length, skip, Modes);
+    }
+
     // Names that exporters give it.
     private static readonly string[] Pooled = ["sentence_embedding", "text_embeds", "dense_vecs"];
 
@@ -57,10 +79,16 @@ internal sealed record EmbeddingPlan(
     /// Whether the model makes sentence vectors. The states of an encoder that was trained with a decoder are none, unless the folder says how to pool them.
     /// </summary>
     public static bool IsPossible(Model model) =>
-        (!model.Manifest.Files.IsEncoderDecoder || model.Manifest.Sentence is not null || model.Settings.Pooling is not null) && model.Manifest.Sentence?.Unsupported is null && (model.Capabilities.TokenStates ?? model.Capabilities.SentenceVector) is not null;
+        (!model.Manifest.Files.IsEncoderDecoder || model.Manifest.Sentence is not null || model.Settings.Pooling is not null)
+        && model.Manifest.Sentence is not ({ Sparse: not null } or { Late: not null })
+        && (model.Manifest.Sentence?.Unsupported is null || (model.Manifest.Sentence.Score is null && GraphPools(model)))
+        && (model.Capabilities.TokenStates ?? model.Capabilities.SentenceVector) is not null;
 
     /// <summary>Why the model makes none, where that is known.</summary>
     public static string? WhyNot(Model model) => model.Manifest.Sentence?.Unsupported is { } unsupported ? unsupported
+        : model.Manifest.Sentence?.Sparse is not null && !SparseVectors.ArePossible(model) ? "its modules.json makes sparse vectors of the logits of a masked language model, and the graph gives none. Export it with optimum-cli export onnx --task fill-mask"
+        : model.Manifest.Sentence is { Sparse: not null } ? "it makes sparse vectors"
+        : model.Manifest.Sentence is { Late: not null } ? "it makes a vector for each token, and none for the text"
         : model.Manifest.Files.IsEncoderDecoder && model.Manifest.Sentence is null
         ? $"it is an encoder-decoder, and its folder does not say how its states become a vector: that needs modules.json and 1_Pooling/config.json, or the setting Models:{model.Manifest.Id}:Pooling"
         : null;
@@ -103,6 +131,11 @@ internal sealed record EmbeddingPlan(
             : Pooling.Parse(pooling) ?? throw new InferenceException(ErrorCode.Malformed, $"{PoolingOf} is '{pooling}'; known are {Pooling.Known}, and several joined by +. Use one of them or leave it out.", PoolingOf);
         var states = model.Capabilities.TokenStates;
         var pipeline = model.Manifest.Sentence;
+        if (modes is not null && pipeline?.Unsupported is { } unsupported)
+        {
+            throw InferenceException.Unprocessable(PoolingOf, $"The model's steps behind the pooling are not there: {unsupported}. Leave {PoolingOf} out: the graph has a vector of its own.");
+        }
+
         normalize ??= model.Settings.Normalize;
         if (states is null || (modes is null && GraphPools(model)))
         {
@@ -124,7 +157,7 @@ internal sealed record EmbeddingPlan(
             rest.RemoveAt(rest.Count - 1); // one in the middle belongs to the model
         }
 
-        var size = rest.OfType<DenseModule>().LastOrDefault()?.OutFeatures ?? (states.FixedSize(2) ?? model.Manifest.Config.HiddenSize) * chosen.Length;
-        return new EmbeddingPlan(states.Name, PerToken: true, chosen, source, rest, module?.IncludePrompt ?? true, unit, size);
+        var size = rest.OfType<DenseModule>().LastOrDefault()?.OutFeatures ?? TokenVectors.SizeOf(model, states) * chosen.Length;
+        return new EmbeddingPlan(states.Name, PerToken: true, chosen, source, rest, module?.IncludePrompt ?? true, unit, size) { TokenModules = pipeline?.TokenModules ?? [] };
     }
 }

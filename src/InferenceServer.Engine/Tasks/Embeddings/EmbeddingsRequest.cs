@@ -10,6 +10,9 @@ public enum EmbeddingLevel
 
     /// <summary>One vector for each token.</summary>
     Token,
+
+    /// <summary>One vector over the vocabulary, of which the values that are not 0 are given.</summary>
+    Sparse,
 }
 
 /// <summary>The numbers of a vector, named as sentence-transformers names its precisions.</summary>
@@ -61,10 +64,13 @@ public sealed record EmbeddingsRequest
     /// <summary>Split inputs that are too long into windows and average their vectors by length, instead of refusing them.</summary>
     public bool Split { get; init; }
 
-    /// <summary>Name of one of the model's prompts, put before the text. Null: the model's default prompt, where it has one.</summary>
+    /// <summary>
+    /// Name of one of the model's prompts, put before the text. Null: the model's default prompt, where it has one. For a ColBERT folder <c>query</c> and <c>document</c>
+    /// choose what the text is, whether it has prompts of these names or not.
+    /// </summary>
     public string? PromptName { get; init; }
 
-    /// <summary>One vector an input, or one a token.</summary>
+    /// <summary>One vector an input, one a token, or a sparse one.</summary>
     public EmbeddingLevel Level { get; init; }
 
     /// <summary>The numbers of the vectors.</summary>

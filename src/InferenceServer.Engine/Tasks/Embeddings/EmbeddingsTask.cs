@@ -22,12 +22,13 @@ public sealed class EmbeddingsTask : ITask<EmbeddingsRequest, EmbeddingsResult>
     private static readonly Argument Split = Argument.Of(nameof(EmbeddingsRequest.Split));
     private static readonly Argument Dimensions = Argument.Of(nameof(EmbeddingsRequest.Dimensions));
     private static readonly Argument Level = Argument.Of(nameof(EmbeddingsRequest.Level));
+    private static readonly Argument DataType = Argument.Of(nameof(EmbeddingsRequest.DataType));
     private static readonly Argument PoolingOf = Argument.Of(nameof(EmbeddingsRequest.Pooling));
 
     private const int BytesPerNumber = 12; // in JSON, on average
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => EmbeddingPlan.IsPossible(model);
+    public bool Supports(Model model) => EmbeddingPlan.IsPossible(model) || SparseVectors.ArePossible(model) || TokenVectors.AreCompared(model);
 
     /// <inheritdoc/>
     public string? WhyNot(Model model) => EmbeddingPlan.WhyNot(model);
@@ -42,7 +43,12 @@ public sealed class EmbeddingsTask : ITask<EmbeddingsRequest, EmbeddingsResult>
         Validate(model, request);
         if (request.Level == EmbeddingLevel.Token)
         {
-            return await TokenVectors(model, request, context);
+            return await EachTokenAsync(model, request, context);
+        }
+
+        if (request.Level == EmbeddingLevel.Sparse)
+        {
+            return await SparseAsync(model, request, context);
         }
 
         var plan = EmbeddingPlan.Of(model, request.Pooling, request.Normalize);
@@ -75,7 +81,7 @@ public sealed class EmbeddingsTask : ITask<EmbeddingsRequest, EmbeddingsResult>
         var pooled = await model.Executor.RunAsync(
             [.. windows.Select(window => window.Graph)],
             [plan.Output],
-            (i, row) => plan.PerToken ? Pooling.Pool(row[plan.Output], row.Length, Math.Min(windows[i].Skip, row.Length), plan.Modes) : row[plan.Output].Data.ToArray(),
+            (i, row) => plan.Read(row, windows[i].Skip),
             context);
         var vectors = new float[inputs.Count][];
         var next = 0;
@@ -113,7 +119,8 @@ public sealed class EmbeddingsTask : ITask<EmbeddingsRequest, EmbeddingsResult>
         return Finish(vector, dimensions, plan.Normalize, renormalize: pooled.Length > 1 || plan.Modules is not [.., NormalizeModule], input.Argument);
     }
 
-    private static float[] Finish(float[] vector, int? dimensions, bool normalize, bool renormalize, Argument input)
+    /// <summary>A vector as it is answered: the dimensions that were asked for, of unit length where vectors are normalised, and numbers throughout.</summary>
+    internal static float[] Finish(float[] vector, int? dimensions, bool normalize, bool renormalize, Argument input)
     {
         CheckDimensions(dimensions, vector.Length);
         if (dimensions is { } kept && kept < vector.Length)
@@ -131,65 +138,59 @@ public sealed class EmbeddingsTask : ITask<EmbeddingsRequest, EmbeddingsResult>
         return vector;
     }
 
-    private static async Task<EmbeddingsResult> TokenVectors(Model model, EmbeddingsRequest request, RequestContext context)
+    private static async Task<EmbeddingsResult> EachTokenAsync(Model model, EmbeddingsRequest request, RequestContext context)
     {
         var states = model.Capabilities.TokenStates
-            ?? throw InferenceException.Unprocessable(Level, $"The model's graph gives no vectors for tokens; ask for {Level} {EmbeddingLevel.Sequence}.");
-        var declared = states.FixedSize(2) ?? model.Manifest.Config.HiddenSize;
+            ?? throw InferenceException.Unprocessable(Level, $"The model's graph gives no vectors for tokens; ask for {Level} {(SparseVectors.ArePossible(model) ? EmbeddingLevel.Sparse : EmbeddingLevel.Sequence)}.");
+        var declared = TokenVectors.SizeOf(model, states);
         CheckDimensions(request.Dimensions, declared);
         var prompt = EmbeddingInput.PromptOf(model, request);
-        var inputs = TextInput.PrepareEach(request.Inputs, context, input => EmbeddingInput.Prepare(model, request, input, prompt, 0, context, EmbeddingInput.Remedy));
-        var bytes = inputs.Sum(input => (long)input.TokenCount) * (request.Dimensions ?? declared ?? 1) * BytesPerNumber;
-        if (bytes > request.MaxAnswerBytes)
-        {
-            throw new InferenceException(
-                ErrorCode.TooLarge,
-                $"The answer would have about {bytes} bytes; the limit is {request.MaxAnswerBytes}. Send fewer or shorter inputs, or lower {Dimensions}.")
-            {
-                Limit = nameof(request.MaxAnswerBytes),
-            };
-        }
-
-        var normalize = request.Normalize ?? model.Settings.Normalize ?? false;
-        var kept = await model.Executor.RunAsync(
-            Array.ConvertAll(inputs, input => input.Windows[0].Graph),
-            [states.Name],
-            (_, row) =>
-            {
-                var output = row[states.Name];
-                var vectors = new float[row.Length][];
-                for (var i = 0; i < vectors.Length; i++)
-                {
-                    var vector = output.At(i);
-                    CheckDimensions(request.Dimensions, vector.Length);
-                    vectors[i] = vector[..(request.Dimensions ?? vector.Length)].ToArray();
-                }
-
-                return vectors;
-            },
-            context);
-        var size = 0;
+        var role = TokenVectors.RoleOf(model, request.PromptName);
+        var inputs = TextInput.PrepareEach(request.Inputs, context, input => TokenVectors.Prepare(model, request, input, prompt, role, context, EmbeddingInput.Remedy));
+        RequireBounded(inputs.Sum(input => (long)input.Kept.Length) * (request.Dimensions ?? declared ?? 1) * BytesPerNumber, request, $"Send fewer or shorter inputs, or lower {Dimensions}.");
+        var normalize = request.Normalize ?? model.Settings.Normalize ?? TokenVectors.AreCompared(model);
+        var vectors = await TokenVectors.OfAsync(model, inputs, request.Dimensions, normalize, context);
         var items = new EmbeddingItem[inputs.Length];
         for (var index = 0; index < items.Length; index++)
         {
-            var input = inputs[index];
             items[index] = new EmbeddingItem
             {
                 Index = index,
-                Embeddings = Array.ConvertAll(kept[index], vector =>
-                {
-                    var final = Finish(vector, request.Dimensions, normalize, renormalize: true, input.Argument);
-                    size = final.Length;
-                    return EmbeddingVector.From(final, request.DataType);
-                }),
-                Tokens = input.Encoding.Tokens,
-                Offsets = input.Offsets(),
-                TokenCount = input.TokenCount,
-                Truncated = input.Truncated,
+                Embeddings = Array.ConvertAll(vectors[index], vector => EmbeddingVector.From(vector, request.DataType)),
+                Tokens = inputs[index].Tokens,
+                Offsets = inputs[index].Offsets,
+                TokenCount = inputs[index].Graph.Length,
+                Truncated = inputs[index].Input.Truncated,
             };
         }
 
-        return new EmbeddingsResult(size, request.DataType, null, normalize, items);
+        return new EmbeddingsResult(vectors.SelectMany(of => of).FirstOrDefault()?.Length ?? declared ?? 0, request.DataType, null, normalize, items);
+    }
+
+    private static async Task<EmbeddingsResult> SparseAsync(Model model, EmbeddingsRequest request, RequestContext context)
+    {
+        var prompt = EmbeddingInput.PromptOf(model, request);
+        var inputs = TextInput.PrepareEach(request.Inputs, context, input => EmbeddingInput.Prepare(model, request, input, prompt, 0, context, EmbeddingInput.Remedy));
+        var normalize = request.Normalize ?? model.Settings.Normalize ?? false;
+        var vectors = await SparseVectors.OfAsync(model, inputs, normalize, context);
+        RequireBounded(vectors.Sum(vector => (long)vector.Values.Length) * 3 * BytesPerNumber, request, $"Send fewer inputs.");
+        return new EmbeddingsResult(vectors[0].Size, EmbeddingDataType.Float32, null, normalize, [.. vectors.Select((vector, i) => new EmbeddingItem
+        {
+            Index = i,
+            Indices = vector.Indices,
+            Values = EmbeddingVector.From(vector.Values, EmbeddingDataType.Float32),
+            Tokens = [.. vector.Indices.Select(id => model.Tokenizer.IdToToken(id) ?? "")],
+            TokenCount = inputs[i].TokenCount,
+            Truncated = inputs[i].Truncated,
+        })]);
+    }
+
+    private static void RequireBounded(long bytes, EmbeddingsRequest request, ErrorText remedy)
+    {
+        if (bytes > request.MaxAnswerBytes)
+        {
+            throw new InferenceException(ErrorCode.TooLarge, $"The answer would have about {bytes} bytes; the limit is {request.MaxAnswerBytes}. {remedy}") { Limit = nameof(request.MaxAnswerBytes) };
+        }
     }
 
     private static void Validate(Model model, EmbeddingsRequest request)
@@ -205,14 +206,37 @@ public sealed class EmbeddingsTask : ITask<EmbeddingsRequest, EmbeddingsResult>
             throw InferenceException.Unprocessable(TruncationDirection, $"{TruncationDirection} is for truncation: set {Truncate} to true or leave {TruncationDirection} out.");
         }
 
-        if (request.Level == EmbeddingLevel.Token && request.Pooling is not null)
+        RequireLevel(model, request.Level);
+        if (request is { Level: EmbeddingLevel.Sparse, Dimensions: not null })
+        {
+            throw InferenceException.Unprocessable(Dimensions, $"{Dimensions} is for dense vectors; a sparse one has a value for each token of the vocabulary. Leave {Dimensions} out.");
+        }
+
+        if (request is { Level: EmbeddingLevel.Sparse, DataType: not EmbeddingDataType.Float32 })
+        {
+            throw InferenceException.Unprocessable(DataType, $"Sparse vectors have 32-bit floats. Leave {DataType} out.");
+        }
+
+        if (request.Level != EmbeddingLevel.Sequence && request.Pooling is not null)
         {
             throw InferenceException.Unprocessable(PoolingOf, $"{PoolingOf} is for {Level} {EmbeddingLevel.Sequence}: leave it out, or ask for {Level} {EmbeddingLevel.Sequence}.");
         }
 
-        if (request is { Level: EmbeddingLevel.Token, Split: true })
+        if (request is { Level: not EmbeddingLevel.Sequence, Split: true })
         {
             throw InferenceException.Unprocessable(Split, $"{Split} is for {Level} {EmbeddingLevel.Sequence}: leave it out, or ask for {Level} {EmbeddingLevel.Sequence}.");
+        }
+    }
+
+    // A folder makes vectors of one kind; those of another would be numbers that nobody trained.
+    private static void RequireLevel(Model model, EmbeddingLevel level)
+    {
+        var (own, what) = SparseVectors.ArePossible(model) ? (EmbeddingLevel.Sparse, "sparse vectors (SpladePooling)")
+            : TokenVectors.AreCompared(model) ? (EmbeddingLevel.Token, "a vector for each token (a ColBERT folder)")
+            : (EmbeddingLevel.Sequence, "dense vectors");
+        if (level == EmbeddingLevel.Sparse ? own != level : level == EmbeddingLevel.Sequence && own != level)
+        {
+            throw InferenceException.Unprocessable(Level, $"The model {model.Manifest.Id} makes {what}: ask for {Level} {own}.");
         }
     }
 

@@ -30,10 +30,19 @@ public sealed class NextTokenTask : PredictionTask<NextTokenRequest, NextTokenRe
             best.Logprob))]) { Truncated = inputs[i].WasCut })];
     }
 
+    /// <summary>Reads numbers from the logits <c>[vocabulary]</c> of the last position of each sequence.</summary>
+    internal static Task<float[][]> LogitsAsync(Model model, IReadOnlyList<PreparedInput> inputs, LogitsReader read, RequestContext context)
+    {
+        var output = model.Capabilities.Head!.Output;
+        return model.Executor.RunAsync([.. inputs.Select(input => input.Graph)], [output], (i, row) => read(Finite.Require(Last(row[output], row.Length), inputs[i].Source.Argument)), context);
+    }
+
+    // Some exports give the last position alone, with or without an axis for it.
+    private static ReadOnlySpan<float> Last(OutputRow logits, int length) => logits.Shape.Length == 1 ? logits.Data : logits.At(Math.Min(length, logits.Shape[0]) - 1);
+
     private static (int Id, double Logprob)[] Read(OutputRow logits, int length, int count, Argument input)
     {
-        // Some exports give the last position alone, with or without an axis for it.
-        var row = logits.Shape.Length == 1 ? logits.Data : logits.At(Math.Min(length, logits.Shape[0]) - 1);
+        var row = Last(logits, length);
         var norm = Finite.Require(Logits.LogSumExp(row), input);
         var ids = Logits.Top(row, count);
         var best = new (int, double)[ids.Length];
@@ -44,4 +53,7 @@ public sealed class NextTokenTask : PredictionTask<NextTokenRequest, NextTokenRe
 
         return best;
     }
+
+    /// <summary>Reads numbers from logits.</summary>
+    internal delegate float[] LogitsReader(ReadOnlySpan<float> logits);
 }

@@ -1,7 +1,9 @@
 using System.Text;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks.Embeddings;
+using InferenceServer.Engine.Tasks.NextToken;
 using InferenceServer.Engine.Tasks.Similarity;
 using InferenceServer.Engine.Tasks.TextClassification;
 using InferenceServer.Engine.Tokenization;
@@ -11,8 +13,8 @@ namespace InferenceServer.Engine.Tasks.Rerank;
 /// <summary>
 /// Documents by how well they answer a query. A cross-encoder (a sequence-classification head of one logit) reads query and
 /// document together; the score is what the activation that its folder names makes of the logit, else its sigmoid. Any other model that has embeddings is a bi-encoder: the score is the
-/// similarity that the model names of the query's vector and the document's, each with the prompt that the model has for it. A decoder with one label reads them
-/// in the text that it was trained with, which is set for the model.
+/// similarity that the model names of the query's vector and the document's (dense, sparse, or those of the tokens), each with the prompt that the model has for it. A
+/// decoder with one label, or whose folder has a LogitScore, reads them in the text that it was trained with, which is set for the model.
 /// </summary>
 public sealed class RerankTask : ITask<RerankRequest, RerankResult>
 {
@@ -23,7 +25,7 @@ public sealed class RerankTask : ITask<RerankRequest, RerankResult>
     private static readonly Argument TopN = Argument.Of(nameof(RerankRequest.TopN));
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => Refusal(model) is null && (model.Capabilities.IsCrossEncoder || EmbeddingPlan.IsPossible(model));
+    public bool Supports(Model model) => Refusal(model) is null && (ReadsPairs(model) || TextComparison.IsPossible(model));
 
     /// <inheritdoc/>
     public string? WhyNot(Model model) => Refusal(model) ?? EmbeddingPlan.WhyNot(model) ?? "it needs a sequence-classification head of one logit, or sentence vectors";
@@ -44,22 +46,30 @@ public sealed class RerankTask : ITask<RerankRequest, RerankResult>
         }
 
         var truncation = TextInput.TruncationOf(model, request.Truncate, request.TruncationDirection);
-        var scores = model.Capabilities.IsCrossEncoder
+        var scores = ReadsPairs(model)
             ? await CrossEncodeAsync(model, request, truncation, context).ConfigureAwait(false)
-            : await CompareAsync(model, request, context).ConfigureAwait(false);
+            : await TextComparison.OfAsync(model, TextInput.Of(request.Query) with { Argument = Query }, DocumentsOf(request), request.Truncate, request.TruncationDirection, context).ConfigureAwait(false);
         return new RerankResult([.. scores
             .Select((scored, i) => new RankedDocument(i, scored.Score, request.ReturnDocuments ? request.Documents[i] : null, scored.WasCut ? true : null))
             .OrderByDescending(document => document.Score)
             .Take(request.TopN ?? int.MaxValue)]);
     }
 
+    private static LogitScore? ScoreOf(Model model) => model.Capabilities.Head is { Kind: HeadKind.CausalLanguageModel } ? model.Manifest.Sentence?.Score : null;
+
+    private static bool ReadsPairs(Model model) => model.Capabilities.IsCrossEncoder || ScoreOf(model) is not null;
+
     // The body of a classifier was not trained to give vectors, and a decoder not to read two texts behind each other.
     private static string? Refusal(Model model) =>
         model.Capabilities is { LostHead: { } lost } && model.Manifest.Config.Architectures.Any(static name => name.EndsWith("ForSequenceClassification", StringComparison.Ordinal)) ? lost
-        : model.Capabilities.IsCrossEncoder && model.Manifest.ScoreActivation is { } activation && SentenceModules.Activation(activation.Name) is null
+        : ReadsPairs(model) && model.Manifest.ScoreActivation is { } activation && SentenceModules.Activation(activation.Name) is null
             ? $"{activation.Source} is {activation.Name}, which is not supported: Identity, Sigmoid, Tanh, ReLU, GELU and SiLU are"
-        : model.Capabilities.IsCrossEncoder && model.Settings.RerankTemplate is null && EmbeddingPlan.IsDecoder(model)
-            ? $"it is a decoder with one label, which reads query and document in a prompt of its own that its folder does not say: set it as Models:{model.Manifest.Id}:RerankTemplate, with {{query}} and {{document}} where they go"
+        : model.Manifest.Sentence?.Score is not null && ScoreOf(model) is null
+            ? "its modules.json has a LogitScore, and the graph gives no logits of a next token. Export it with optimum-cli export onnx --task text-generation"
+        : ScoreOf(model) is { } score && model.Graph.TokenRows is { } rows && Math.Max(score.TrueTokenId, score.FalseTokenId ?? 0) >= rows
+            ? $"its LogitScore names the token ids {score.TrueTokenId} and {score.FalseTokenId}, and the graph knows those from 0 to {rows - 1}"
+        : ReadsPairs(model) && model.Settings.RerankTemplate is null && EmbeddingPlan.IsDecoder(model)
+            ? $"it is a decoder {(ScoreOf(model) is null ? "with one label" : "with a LogitScore")}, which reads query and document in a prompt of its own that its folder does not say: set it as Models:{model.Manifest.Id}:RerankTemplate, with {{query}} and {{document}} where they go"
         : null;
 
     // One pass over the template, so that a query with a placeholder in it stays as it is.
@@ -96,56 +106,12 @@ public sealed class RerankTask : ITask<RerankRequest, RerankResult>
         var template = model.Settings.RerankTemplate;
         TextInput[] inputs = [.. request.Documents.Select((document, i) => (template is null ? TextInput.Of(request.Query, document) : TextInput.Of(Filled(template, request.Query, document))) with { Argument = Documents[i], PairArgument = Documents[i] })];
         var pairs = TextInput.PrepareEach(inputs, context, input => input.Prepare(model, context, truncation, $"shorten {Query}, which counts with it, or {TextInput.TruncateRemedy}"), fullPairs: template is null);
-        var rows = await TextClassificationTask.LogitsAsync(model, pairs, context).ConfigureAwait(false);
+        var rows = ScoreOf(model) is { } tokens
+            ? await NextTokenTask.LogitsAsync(model, pairs, logits => [logits[tokens.TrueTokenId] - (tokens.FalseTokenId is { } no ? logits[no] : 0)], context).ConfigureAwait(false)
+            : await TextClassificationTask.LogitsAsync(model, pairs, context).ConfigureAwait(false);
         Func<float, double> score = request.RawScores ? static logit => logit
             : model.Manifest.ScoreActivation is null or { Name: "Sigmoid" } ? Logits.Sigmoid
             : logit => SentenceModules.Activation(model.Manifest.ScoreActivation!.Value.Name)!(logit);
         return [.. rows.Select((logits, i) => (score(logits[0]), pairs[i].Truncated))];
-    }
-
-    private static async Task<(double Score, bool WasCut)[]> CompareAsync(Model model, RerankRequest request, RequestContext context)
-    {
-        var query = EmbeddingsTask.RunAsync(
-            model,
-            new EmbeddingsRequest
-            {
-                Inputs = [TextInput.Of(request.Query) with { Argument = Query }],
-                PromptName = Prompt(model, "query"),
-                Truncate = request.Truncate,
-                TruncationDirection = request.TruncationDirection,
-            },
-            context,
-            TextInput.TruncateRemedy);
-        var documents = EmbeddingsTask.RunAsync(
-            model,
-            new EmbeddingsRequest
-            {
-                Inputs = DocumentsOf(request),
-                PromptName = Prompt(model, "document", "passage", "corpus"),
-                Truncate = request.Truncate,
-                TruncationDirection = request.TruncationDirection,
-            },
-            context,
-            TextInput.TruncateRemedy);
-        await Task.WhenAll(query, documents).ConfigureAwait(false);
-
-        var function = model.Manifest.Sentence?.Similarity ?? "cosine";
-        var asked = (await query.ConfigureAwait(false)).Items[0];
-        var vector = asked.Embedding!.ToFloats();
-        return [.. (await documents.ConfigureAwait(false)).Items.Select(item => ((double)SimilarityTask.Score(function, vector, item.Embedding!.ToFloats()), asked.Truncated || item.Truncated))];
-    }
-
-    /// <summary>The first of these prompts that the model has (sentence-transformers, encode_query and encode_document).</summary>
-    private static string? Prompt(Model model, params ReadOnlySpan<string> names)
-    {
-        foreach (var name in names)
-        {
-            if (model.Capabilities.Prompts.ContainsKey(name))
-            {
-                return name;
-            }
-        }
-
-        return null;
     }
 }

@@ -1,7 +1,7 @@
 namespace InferenceServer.Engine.Tasks.Similarity;
 
 /// <summary>How alike the source and the sentences are.</summary>
-/// <param name="Function"><c>cosine</c>, <c>dot</c>, <c>euclidean</c> or <c>manhattan</c>; the last two are negative distances, so that more is more alike.</param>
+/// <param name="Function"><c>cosine</c>, <c>dot</c>, <c>euclidean</c> or <c>manhattan</c>, the last two as negative distances, so that more is more alike; <c>maxsim</c> of a ColBERT folder.</param>
 /// <param name="Scores">One score a sentence, in their order.</param>
 /// <param name="Explanations">One explanation a sentence; null when none was asked for.</param>
 public sealed record SimilarityResult(string Function, IReadOnlyList<float> Scores, IReadOnlyList<SimilarityExplanation>? Explanations)

@@ -18,7 +18,7 @@ public sealed class SimilarityTask : ITask<SimilarityRequest, SimilarityResult>
     private static readonly Argument Explain = Argument.Of(nameof(SimilarityRequest.Explain));
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => EmbeddingPlan.IsPossible(model);
+    public bool Supports(Model model) => TextComparison.IsPossible(model);
 
     /// <inheritdoc/>
     public string? WhyNot(Model model) => EmbeddingPlan.WhyNot(model);
@@ -32,7 +32,12 @@ public sealed class SimilarityTask : ITask<SimilarityRequest, SimilarityResult>
             throw InferenceException.Unprocessable(Sentences, $"{Sentences} is empty: at least 1 text is needed.");
         }
 
-        var function = model.Manifest.Sentence?.Similarity ?? "cosine";
+        var function = TextComparison.FunctionOf(model);
+        if (!EmbeddingPlan.IsPossible(model))
+        {
+            return await CompareAsync(model, request, function, context).ConfigureAwait(false);
+        }
+
         var plan = EmbeddingPlan.Of(model, pooling: null, normalize: null);
         if (request.Explain)
         {
@@ -56,6 +61,21 @@ public sealed class SimilarityTask : ITask<SimilarityRequest, SimilarityResult>
             : new SimilarityResult(function, await Scores(model, plan, function, inputs, context), null);
         int[] cut = [.. Enumerable.Range(0, request.Sentences.Count).Where(i => inputs[0].Truncated || inputs[i + 1].Truncated)];
         return result with { Truncated = cut.Length > 0 ? cut : null };
+    }
+
+    // Sparse vectors, or the vectors of tokens: the source is the query.
+    private static async Task<SimilarityResult> CompareAsync(Model model, SimilarityRequest request, string function, RequestContext context)
+    {
+        if (request.Explain)
+        {
+            throw InferenceException.Unprocessable(Explain, $"{Explain} needs a model that compares means of token vectors; this one makes {(function == "maxsim" ? "a vector for each token" : "sparse vectors")}. Set {Explain} to false.");
+        }
+
+        _ = TextInput.TruncationOf(model, request.Truncate, request.TruncationDirection);
+        var scores = await TextComparison.OfAsync(
+            model, TextInput.Of(request.Source) with { Argument = Source }, [.. request.Sentences.Select((sentence, i) => TextInput.Of(sentence) with { Argument = Sentences[i] })], request.Truncate, request.TruncationDirection, context).ConfigureAwait(false);
+        int[] cut = [.. Enumerable.Range(0, scores.Length).Where(i => scores[i].WasCut)];
+        return new SimilarityResult(function, [.. scores.Select(score => (float)score.Score)], null) { Truncated = cut.Length > 0 ? cut : null };
     }
 
     /// <summary>The score of two vectors, as sentence-transformers' <c>SimilarityFunction</c> has it: distances are negative.</summary>

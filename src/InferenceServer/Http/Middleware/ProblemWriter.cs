@@ -39,7 +39,7 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
         var problem = exception switch
         {
             InferenceException e => OfEngine(context, e),
-            RequestException e => Of(context, e.Code, e.Message, e.Field),
+            RequestException e => Of(context, e.Code, e.Message, e.Field) with { Errors = e.Errors.Count > 0 ? e.Errors : null },
             OperationCanceledException when !context.RequestAborted.IsCancellationRequested => OfDeadline(context, record),
             BadHttpRequestException e => OfStatus(context, e.StatusCode, e.StatusCode == StatusCodes.Status413PayloadTooLarge ? null : e.Message),
             _ => Of(context, ErrorCode.Internal, $"A defect of the server kept it from answering; its log tells more under the request id {record.Id}.", null),

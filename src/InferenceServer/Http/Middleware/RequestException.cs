@@ -14,6 +14,9 @@ internal sealed class RequestException(ErrorCode code, string detail, string? fi
     /// <summary>The field or header at fault, as the client wrote it; null where none is.</summary>
     public string? Field { get; } = field;
 
+    /// <summary>Every field at fault where several are; else empty.</summary>
+    public IReadOnlyList<ProblemError> Errors { get; init; } = [];
+
     /// <summary>A request that can be read and not be served.</summary>
     public static RequestException Unprocessable(string field, string detail) => new(ErrorCode.Unprocessable, detail, field);
 }

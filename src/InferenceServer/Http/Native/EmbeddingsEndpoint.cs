@@ -13,7 +13,7 @@ internal static class EmbeddingsEndpoint
 
     /// <summary>Maps it.</summary>
     public static void MapEmbeddings(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/embeddings", RunAsync)
-        .Describes("embeddings", "Turn texts into vectors", "One vector an input (or one a token), pooled and normalised as the model's folder says unless the request says otherwise. Inputs that are too long are an error unless 'truncate' or 'split' is set.", "demo-bert", """{"inputs": ["The cat sleeps on the sofa.", "O gato dorme no sofá."]}""")
+        .Describes("embeddings", "Turn texts into vectors", "One vector an input (or one a token, or a sparse one over the vocabulary), pooled and normalised as the model's folder says unless the request says otherwise. Inputs that are too long are an error unless 'truncate' or 'split' is set.", "demo-bert", """{"inputs": ["The cat sleeps on the sofa.", "O gato dorme no sofá."]}""")
         .Refuses(400, 404, 409, 413, 415, 422, 429, 500, 503, 504);
 
     private static async Task<JsonAnswer<EmbeddingsAnswer>> RunAsync(InferenceCall call, JsonBody<EmbeddingsBody> body)
@@ -22,7 +22,7 @@ internal static class EmbeddingsEndpoint
         var task = TaskNames.Require<EmbeddingsTask>(call.Model);
         var inputs = b.Inputs.WithPairs(b.Pairs, call.Limits.MaxInputs);
         call.Begin("embeddings", inputs.Count);
-        if (b.Level != EmbeddingLevel.Token)
+        if (b.Level is null or EmbeddingLevel.Sequence)
         {
             Bounds.Answer((long)inputs.Count * (b.Dimensions ?? call.Model.Manifest.Config.HiddenSize ?? 0) * Bounds.BytesPerNumber, call.Limits, Smaller);
         }
@@ -51,9 +51,11 @@ internal static class EmbeddingsEndpoint
         Index = item.Index,
         Embedding = item.Embedding is { } vector ? Written(vector, base64) : null,
         Embeddings = item.Embeddings?.Select(v => Written(v, base64)),
+        Indices = item.Indices,
+        Values = item.Values is { } values ? Written(values, base64) : null,
         Tokens = item.Tokens is { } tokens ? tokens : item.TokenCount,
         Offsets = item.Offsets?.Select(o => (int[])[o.Start, o.End]),
-        Truncated = item.Embedding is null ? null : item.Truncated,
+        Truncated = item.Embeddings is not null && !item.Truncated ? null : item.Truncated,
         Windows = item.Windows > 1 ? item.Windows : null,
     };
 
@@ -98,10 +100,10 @@ internal sealed record EmbeddingsBody
     /// <summary>Split inputs that are too long into windows and average their vectors by length. Default: false.</summary>
     public bool? Split { get; init; }
 
-    /// <summary>Name of one of the model's prompts, put before each text.</summary>
+    /// <summary>Name of one of the model's prompts, put before each text. For ColBERT folders query or document: the marks of these go in front.</summary>
     public string? PromptName { get; init; }
 
-    /// <summary>One vector an input, or one a token. Default: sequence.</summary>
+    /// <summary>One vector an input (sequence), one a token (token), or one over the vocabulary (sparse: SPLADE folders). Default: sequence.</summary>
     public EmbeddingLevel? Level { get; init; }
 
     /// <summary>The numbers of the vectors. Default: float32.</summary>
@@ -120,7 +122,7 @@ internal sealed record EmbeddingsBody
 /// <param name="Usage">What it cost.</param>
 internal sealed record EmbeddingsAnswer(string Model, int Dimensions, EmbeddingDataType Dtype, PoolingChoice? Pooling, IEnumerable<EmbeddingAnswerItem> Items, Usage Usage);
 
-/// <summary>The vector of an input, or those of its tokens.</summary>
+/// <summary>The vector of an input, dense or sparse, or those of its tokens.</summary>
 internal sealed record EmbeddingAnswerItem
 {
     /// <summary>Index of the input.</summary>
@@ -132,13 +134,19 @@ internal sealed record EmbeddingAnswerItem
     /// <summary>A vector for each token, special tokens included. With level token.</summary>
     public IEnumerable<object>? Embeddings { get; init; }
 
-    /// <summary>Number of tokens (level sequence), or the tokens themselves (level token).</summary>
+    /// <summary>Token ids whose value is not 0, ascending. With level sparse.</summary>
+    public IReadOnlyList<int>? Indices { get; init; }
+
+    /// <summary>Their values: a list of numbers, or base64. With level sparse.</summary>
+    public object? Values { get; init; }
+
+    /// <summary>Number of tokens (level sequence), or the tokens themselves (level token: of the vectors; level sparse: of the indices).</summary>
     public required object Tokens { get; init; }
 
     /// <summary>[start, end) of each token in code points of its text. With level token.</summary>
     public IEnumerable<int[]>? Offsets { get; init; }
 
-    /// <summary>Whether something was cut off. With level sequence.</summary>
+    /// <summary>Whether something was cut off. With level token only when it was.</summary>
     public bool? Truncated { get; init; }
 
     /// <summary>Windows that were averaged, when the input was split.</summary>

@@ -97,7 +97,9 @@ internal sealed record InputList
         {
             if (reader.TokenType == JsonTokenType.String)
             {
-                return new InputList { Texts = [Text(ref reader, "")] };
+                var broken = new List<(string, string)>();
+                var text = Text(ref reader, "", broken);
+                return broken.Count == 0 ? new InputList { Texts = [text] } : throw new InputErrors(broken);
             }
 
             if (reader.TokenType != JsonTokenType.StartArray)
@@ -107,24 +109,43 @@ internal sealed record InputList
 
             var texts = new List<string>();
             var ids = new List<int[]>();
-            while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+            var errors = new List<(string At, string Message)>();
+            for (var index = 0; reader.Read() && reader.TokenType != JsonTokenType.EndArray; index++)
             {
-                var at = $"[{texts.Count + ids.Count}]";
+                var at = $"[{index}]";
+                var before = errors.Count;
                 switch (reader.TokenType)
                 {
                     case JsonTokenType.String when ids.Count == 0:
-                        texts.Add(Text(ref reader, at));
+                        texts.Add(Text(ref reader, at, errors));
                         break;
                     case JsonTokenType.StartArray when texts.Count == 0:
-                        ids.Add(Sequence(ref reader, at));
+                        ids.Add(Sequence(ref reader, at, errors));
                         break;
                     case JsonTokenType.String or JsonTokenType.StartArray:
-                        throw Wrong(at, $"is {Named(reader.TokenType)} and the entries before are not; send texts only, or lists of token ids only.");
-                    case JsonTokenType.Number when texts.Count + ids.Count == 0:
-                        throw Wrong(at, "is a number; it must be a text or a list of token ids: a sequence of ids is a list inside the list, as in [[101, 102]].");
+                        errors.Add((at, $"is {Named(reader.TokenType)} and the entries before are not; send texts only, or lists of token ids only."));
+                        break;
+                    case JsonTokenType.Number when texts.Count + ids.Count + errors.Count == 0:
+                        throw new InputErrors([(at, "is a number; it must be a text or a list of token ids: a sequence of ids is a list inside the list, as in [[101, 102]].")]);
                     default:
-                        throw Wrong(at, $"is {Named(reader.TokenType)}; it must be a text or a list of token ids.");
+                        errors.Add((at, $"is {Named(reader.TokenType)}; it must be a text or a list of token ids."));
+                        break;
                 }
+
+                if (errors.Count >= InferenceException.MaxErrors)
+                {
+                    break;
+                }
+
+                if (errors.Count > before)
+                {
+                    reader.Skip(); // the rest of a list or an object
+                }
+            }
+
+            if (errors.Count > 0)
+            {
+                throw new InputErrors(errors);
             }
 
             return ids.Count > 0 ? new InputList { Ids = ids, IsList = true } : new InputList { Texts = texts, IsList = true };
@@ -132,9 +153,7 @@ internal sealed record InputList
 
         public override void Write(Utf8JsonWriter writer, InputList value, JsonSerializerOptions options) => throw new NotSupportedException();
 
-        private static JsonException Wrong(string at, string message) => new(message, "$" + at, null, null);
-
-        private static string Text(ref Utf8JsonReader reader, string at)
+        private static string Text(ref Utf8JsonReader reader, string at, List<(string At, string Message)> errors)
         {
             try
             {
@@ -142,21 +161,30 @@ internal sealed record InputList
             }
             catch (InvalidOperationException)
             {
-                throw Wrong(at, JsonDiagnosis.BrokenText);
+                errors.Add((at, JsonDiagnosis.BrokenText));
+                return "";
             }
         }
 
-        private static int[] Sequence(ref Utf8JsonReader reader, string at)
+        // The first id that is none ends the sequence; it is the reader's current token then.
+        private static int[] Sequence(ref Utf8JsonReader reader, string at, List<(string At, string Message)> errors)
         {
             var sequence = new List<int>();
             while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
             {
-                if (reader.TokenType != JsonTokenType.Number || !reader.TryGetInt32(out var id))
+                if (reader.TokenType == JsonTokenType.Number && reader.TryGetInt32(out var id))
                 {
-                    throw Wrong($"{at}[{sequence.Count}]", $"is {(reader.TokenType == JsonTokenType.Number ? "no whole number, or too large" : Named(reader.TokenType))}; token ids are whole numbers from 0 to 2147483647.");
+                    sequence.Add(id);
+                    continue;
                 }
 
-                sequence.Add(id);
+                errors.Add(($"{at}[{sequence.Count}]", $"is {(reader.TokenType == JsonTokenType.Number ? "no whole number, or too large" : Named(reader.TokenType))}; token ids are whole numbers from 0 to 2147483647."));
+                for (var depth = reader.CurrentDepth; reader.Read() && !(reader.TokenType == JsonTokenType.EndArray && reader.CurrentDepth < depth);)
+                {
+                    // To the end of the sequence.
+                }
+
+                break;
             }
 
             return [.. sequence];
@@ -172,4 +200,11 @@ internal sealed record InputList
             _ => "an object",
         };
     }
+}
+
+/// <summary>Everything that is wrong with the entries of a list of inputs, with where each stands in it (<c>[3][0]</c>).</summary>
+internal sealed class InputErrors(IReadOnlyList<(string At, string Message)> errors) : JsonException(errors[0].Message, "$" + errors[0].At, null, null)
+{
+    /// <summary>The errors, at least one.</summary>
+    public IReadOnlyList<(string At, string Message)> Errors { get; } = errors;
 }

@@ -59,7 +59,7 @@ internal static class JsonDiagnosis
     {
         try
         {
-            return element.Deserialize(type, WireJson.Requests) ?? throw Wrong(path, type, null, element);
+            return element.Deserialize(type, WireJson.Requests) ?? throw Malformed(path, Wrong(path, type, null, element).Detail);
         }
         catch (JsonException e)
         {
@@ -98,18 +98,49 @@ internal static class JsonDiagnosis
         return message;
     }
 
-    /// <summary>The first thing in <paramref name="element"/> that does not fit <paramref name="type"/>, or null.</summary>
+    /// <summary>Everything in <paramref name="element"/> that does not fit <paramref name="type"/>, in one error; null when nothing is found.</summary>
     private static RequestException? Find(JsonElement element, Type type, string path)
     {
+        var found = new List<ProblemError>();
+        Search(element, type, path, found);
+        return found.Count switch
+        {
+            0 => null,
+            1 => Malformed(found[0].Field, found[0].Detail),
+            _ => new RequestException(
+                ErrorCode.Malformed,
+                $"{found.Count}{(found.Count == InferenceException.MaxErrors ? " or more" : "")} fields cannot be read: {string.Join(", ", found.Select(error => error.Field.Length == 0 ? "the body" : error.Field))}. {found[0].Detail}",
+                found[0].Field.Length == 0 ? null : found[0].Field)
+            { Errors = found },
+        };
+    }
+
+    private static void Search(JsonElement element, Type type, string path, List<ProblemError> found)
+    {
+        if (found.Count >= InferenceException.MaxErrors)
+        {
+            return;
+        }
+
         type = Nullable.GetUnderlyingType(type) ?? type;
         if (type.GetCustomAttribute<ExpectedAttribute>() is not null)
         {
-            return Check(element, type, path);
+            Check(element, type, path, found);
+            return;
         }
 
         if (IsRecord(type))
         {
-            return element.ValueKind == JsonValueKind.Object ? FindInObject(element, type, path) : Wrong(path, type, null, element);
+            if (element.ValueKind == JsonValueKind.Object)
+            {
+                SearchObject(element, type, path, found);
+            }
+            else
+            {
+                found.Add(Wrong(path, type, null, element));
+            }
+
+            return;
         }
 
         if (Element(type) is { } itemType && element.ValueKind == JsonValueKind.Array)
@@ -117,18 +148,27 @@ internal static class JsonDiagnosis
             var index = 0;
             foreach (var item in element.EnumerateArray())
             {
-                if (!Fits(item, itemType) && (item.ValueKind == JsonValueKind.Null ? Wrong($"{path}[{index}]", itemType, null, item) : Find(item, itemType, $"{path}[{index}]")) is { } wrong)
+                if (found.Count >= InferenceException.MaxErrors)
                 {
-                    return wrong;
+                    return;
+                }
+
+                if (item.ValueKind == JsonValueKind.Null)
+                {
+                    found.Add(Wrong($"{path}[{index}]", itemType, null, item));
+                }
+                else if (!Fits(item, itemType))
+                {
+                    Search(item, itemType, $"{path}[{index}]", found);
                 }
 
                 index++;
             }
 
-            return null;
+            return;
         }
 
-        return Check(element, type, path);
+        Check(element, type, path, found);
     }
 
     /// <summary>The quick answer for what long lists hold: a body of millions of entries must not cost seconds to refuse.</summary>
@@ -154,76 +194,81 @@ internal static class JsonDiagnosis
         }
     }
 
-    private static RequestException? FindInObject(JsonElement element, Type type, string path)
+    private static void SearchObject(JsonElement element, Type type, string path, List<ProblemError> found)
     {
         var properties = Properties(type);
         var seen = new HashSet<string>(StringComparer.Ordinal);
         foreach (var member in element.EnumerateObject())
         {
+            if (found.Count >= InferenceException.MaxErrors)
+            {
+                return;
+            }
+
             var inner = path.Length == 0 ? member.Name : $"{path}.{member.Name}";
             if (!properties.TryGetValue(member.Name, out var property))
             {
                 var name = Shorten(member.Name);
-                return Malformed(path.Length == 0 ? name : $"{path}.{name}", $"'{name}' is not a field of {(path.Length == 0 ? "this request" : $"'{path}'")}. {NearestName.Suggest(member.Name, properties.Keys, "fields")}");
+                found.Add(new(path.Length == 0 ? name : $"{path}.{name}", $"'{name}' is not a field of {(path.Length == 0 ? "this request" : $"'{path}'")}. {NearestName.Suggest(member.Name, properties.Keys, "fields")}"));
+                continue;
             }
 
             if (!seen.Add(member.Name))
             {
-                return Malformed(inner, $"The field '{inner}' is given more than once; give it once.");
+                found.Add(new(inner, $"The field '{inner}' is given more than once; give it once."));
+                continue;
             }
 
             if (member.Value.ValueKind == JsonValueKind.Null)
             {
                 if (!TakesNull(property))
                 {
-                    return Wrong(inner, property.PropertyType, property, member.Value);
+                    found.Add(Wrong(inner, property.PropertyType, property, member.Value));
                 }
 
                 continue;
             }
 
-            if (Find(member.Value, property.PropertyType, inner) is { } wrong)
-            {
-                return wrong;
-            }
+            Search(member.Value, property.PropertyType, inner, found);
         }
 
         foreach (var (name, property) in properties)
         {
-            if (IsRequired(property) && !seen.Contains(name))
+            if (IsRequired(property) && !seen.Contains(name) && found.Count < InferenceException.MaxErrors)
             {
                 var inner = path.Length == 0 ? name : $"{path}.{name}";
-                return Malformed(inner, $"The field '{inner}' is missing; expected {Expected(property.PropertyType, property)}.");
+                found.Add(new(inner, $"The field '{inner}' is missing; expected {Expected(property.PropertyType, property)}."));
             }
         }
-
-        return null;
     }
 
     /// <summary>Asks the serializer itself whether the value fits.</summary>
-    private static RequestException? Check(JsonElement element, Type type, string path)
+    private static void Check(JsonElement element, Type type, string path, List<ProblemError> found)
     {
         try
         {
             element.Deserialize(type, WireJson.Requests);
-            return null;
         }
         catch (JsonException) when (type.IsEnum && element.ValueKind == JsonValueKind.String)
         {
             var text = Shown(element);
-            return Malformed(path, $"'{path}' is {text}. {NearestName.Suggest(text.Trim('"'), [.. WireJson.Names(type)], "values")}");
+            found.Add(new(path, $"'{path}' is {text}. {NearestName.Suggest(text.Trim('"'), [.. WireJson.Names(type)], "values")}"));
+        }
+        catch (InputErrors e)
+        {
+            found.AddRange(e.Errors.Take(InferenceException.MaxErrors - found.Count).Select(error => new ProblemError(path + error.At, $"'{path + error.At}' {error.Message}")));
         }
         catch (JsonException e)
         {
             // A converter's own message is better than a general one; the serializer's are recognised by the type they name.
             var own = Own(e);
-            return own.StartsWith("The JSON value could not be converted", StringComparison.Ordinal) || own.Contains("System.", StringComparison.Ordinal)
+            found.Add(own.StartsWith("The JSON value could not be converted", StringComparison.Ordinal) || own.Contains("System.", StringComparison.Ordinal)
                 ? Wrong(path, type, null, element)
-                : Malformed(Join(path, Field(e.Path)), $"'{Join(path, Field(e.Path))}' {own}");
+                : new(Join(path, Field(e.Path)), $"'{Join(path, Field(e.Path))}' {own}"));
         }
     }
 
-    private static RequestException Wrong(string path, Type type, PropertyInfo? property, JsonElement got)
+    private static ProblemError Wrong(string path, Type type, PropertyInfo? property, JsonElement got)
     {
         var what = got.ValueKind switch
         {
@@ -236,10 +281,10 @@ internal static class JsonDiagnosis
         };
         if (type == typeof(string) && got.ValueKind == JsonValueKind.String)
         {
-            return Malformed(path, $"'{path}' {BrokenText}");
+            return new(path, $"'{path}' {BrokenText}");
         }
 
-        return Malformed(path.Length == 0 ? null : path, $"{(path.Length == 0 ? "The body" : $"'{path}'")} must be {Expected(type, property)}, not {what}.");
+        return new(path, $"{(path.Length == 0 ? "The body" : $"'{path}'")} must be {Expected(type, property)}, not {what}.");
     }
 
     private static string Expected(Type type, PropertyInfo? property)
