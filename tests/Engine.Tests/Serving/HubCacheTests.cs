@@ -33,7 +33,7 @@ public sealed class HubCacheTests
         Assert.Equal(id, status.Model!.Manifest.Id);
 
         var expected = Expected.Of("bert-external-data");
-        var attention = await new AttentionTask().RunAsync(status.Model, new AttentionRequest { Text =  expected.Cases[0].GetProperty("text").GetString()! }, new RequestContext());
+        var attention = await new AttentionTask().RunAsync(status.Model, new AttentionRequest { Text = expected.Cases[0].GetProperty("text").GetString()! }, new RequestContext());
         var right = expected.Tensor("case0.attentions")!;
         Assert.Equal(right.Length, attention.Values.Length);
         Assert.True(ReferenceCases.Difference(right, attention.Values) < 1e-4);
