@@ -137,6 +137,9 @@ internal sealed partial class MeasuredServer : IDisposable
         return [.. document.RootElement.GetProperty("items").EnumerateArray().Select(item => item.GetProperty("ids").EnumerateArray().Select(id => id.GetInt32()).ToArray())];
     }
 
+    /// <summary>Lines of the log that hold a text.</summary>
+    public int LogLines(string text) => Log().Split('\n').Count(line => line.Contains(text, StringComparison.Ordinal));
+
     /// <inheritdoc/>
     public void Dispose()
     {
