@@ -52,10 +52,11 @@ public sealed class Admission
         lock (gate)
         {
             ThrowIfClosed();
-            var estimate = Math.Max(1, (long)(context.BodyBytes is { } bytes ? bytes * tokensPerByte : tokensPerRequest));
+            var half = Math.Max(1, options.MaxWaitingTokens / 2);
+            var estimate = Math.Clamp((long)(context.BodyBytes is { } bytes ? bytes * tokensPerByte : tokensPerRequest), 1, half);
             var now = time.GetUtcNow();
             reservations.Advance(now);
-            var waiting = tokens + expected;
+            var waiting = tokens + Math.Min(expected, half); // bodies that are sent slowly, or never whole, must not keep all others out
             var known = !reservations.IsEmpty && reservations.TryTake(context.Client, context.Fingerprint?.Invoke(), now);
             var full = requests >= options.MaxWaitingRequests ? $"{requests} requests are being served or wait, the limit is {options.MaxWaitingRequests}"
                 : waiting > 0 && waiting + estimate + (known ? 0 : reservations.Kept) > options.MaxWaitingTokens ? $"about {waiting} tokens wait, the limit is {options.MaxWaitingTokens}"

@@ -27,11 +27,22 @@ public sealed class AdmissionTests
     public void Bodies_that_are_still_to_come_count_by_their_size()
     {
         var admission = new Admission(new QueueOptions { MaxWaitingTokens = 1000 }, "m", time);
-        using var large = admission.Enter(new RequestContext { BodyBytes = 3600 }); // about 900 tokens
+        admission.Admit(new RequestContext(), 1, 300);
+        using var large = admission.Enter(new RequestContext { BodyBytes = 1600 }); // about 400 tokens
         var refused = Assert.Throws<InferenceException>(() => admission.Enter(new RequestContext { BodyBytes = 3600 }));
         Assert.Equal(ErrorCode.QueueFull, refused.Code);
         Assert.Contains("1000", refused.Message, StringComparison.Ordinal);
         using var small = admission.Enter(new RequestContext { BodyBytes = 100 });
+    }
+
+    [Fact]
+    public void Large_bodies_that_never_come_whole_do_not_keep_others_out()
+    {
+        var admission = new Admission(new QueueOptions { MaxWaitingTokens = 1000 }, "m", time);
+        var half = Enumerable.Range(0, 50).Select(_ => admission.Enter(new RequestContext { BodyBytes = 30_000_000 })).ToList();
+        using var small = admission.Enter(new RequestContext { BodyBytes = 100 });
+        half.ForEach(permit => permit.Dispose());
+        using var large = admission.Enter(new RequestContext { BodyBytes = 30_000_000 }); // what it really brings is asked for later
     }
 
     [Fact]
