@@ -43,7 +43,7 @@ internal sealed class PendingQueue
     /// long one.
     /// </summary>
     public bool IsMixed(TimeProvider time) =>
-        lastSmall != long.MinValue && time.GetElapsedTime(lastSmall) < SmallMoment && clients.Values.Any(client => client.Requests.Sum(request => request.Items.Count) >= Many);
+        lastSmall != long.MinValue && time.GetElapsedTime(lastSmall) < SmallMoment && clients.Values.Any(static client => client.Count >= Many);
 
     /// <summary>Takes in the sequences of a group.</summary>
     public void Add(IReadOnlyList<WorkItem> items)
@@ -77,6 +77,7 @@ internal sealed class PendingQueue
         }
 
         Count -= count;
+        request.Client.Count -= count;
         Leave(request);
         return (count, request.Tokens);
     }
@@ -125,6 +126,7 @@ internal sealed class PendingQueue
             foreach (var item in rows)
             {
                 item.Taken = true;
+                request.Client.Count--;
                 request.Client.Begin += Request.Cost(item);
                 running += Request.Cost(item) / waiting;
             }
@@ -175,6 +177,9 @@ internal sealed class PendingQueue
         /// <summary>What he had before of his share of the time to come, as far as it does not count.</summary>
         public double Ahead { get; init; }
 
+        /// <summary>Number of sequences.</summary>
+        public int Count { get; set; }
+
         /// <summary>By deadline, then by age.</summary>
         public List<Request> Requests { get; } = [];
 
@@ -187,6 +192,7 @@ internal sealed class PendingQueue
             }
 
             Requests.Insert(at, request);
+            Count += request.Items.Count;
         }
 
         public int CompareTo(Client? other) => (End, Requests[0].Number).CompareTo((other!.End, other.Requests[0].Number));
