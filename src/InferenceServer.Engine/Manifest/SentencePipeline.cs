@@ -47,7 +47,7 @@ public sealed record NormalizeModule : SentenceModule;
 public sealed record SparsePooling(bool Sum, bool TwiceLog);
 
 /// <summary>
-/// A ColBERT folder as PyLate writes it (config_sentence_transformers.json): texts are compared token by token. A query gets the query's mark behind its first token and
+/// A ColBERT folder, PyLate's (config_sentence_transformers.json) or Stanford's (artifact.metadata, which has other names): texts are compared token by token. A query gets the query's mark behind its first token and
 /// is filled up to its length with mask tokens; a document gets its own mark, and the words of the skip list do not count in it.
 /// https://arxiv.org/abs/2004.12832
 /// </summary>
@@ -58,8 +58,9 @@ public sealed record SparsePooling(bool Sum, bool TwiceLog);
 /// <param name="ExpandsQueries"><c>do_query_expansion</c>: whether a query is filled up.</param>
 /// <param name="AttendsToExpansion"><c>attend_to_expansion_tokens</c>: whether the tokens of the text see those that it is filled up with.</param>
 /// <param name="SkippedWords"><c>skiplist_words</c>.</param>
+/// <param name="Size"><c>dim</c> of Stanford's: dimensions of a token's vector; null where it is not said.</param>
 public sealed record LateInteraction(
-    string QueryMark, string DocumentMark, int QueryLength, int DocumentLength, bool ExpandsQueries, bool AttendsToExpansion, IReadOnlyList<string> SkippedWords);
+    string QueryMark, string DocumentMark, int QueryLength, int DocumentLength, bool ExpandsQueries, bool AttendsToExpansion, IReadOnlyList<string> SkippedWords, int? Size = null);
 
 /// <summary>LogitScore of a cross-encoder that is a causal language model: the logit of one token at the last position, less that of another where there is one.</summary>
 public sealed record LogitScore(int TrueTokenId, int? FalseTokenId);

@@ -10,7 +10,6 @@ internal static class SentenceReader
     private const string Assumed = "default";
     private const string SentenceEmbedding = "sentence_embedding";
     private const string TokenEmbeddings = "token_embeddings";
-    private const string Punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"; // Python's string.punctuation, the skip list of ColBERT
 
     private static readonly HashSet<string> Activations = ["Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU"];
 
@@ -34,13 +33,18 @@ internal static class SentenceReader
     public static SentencePipeline? Read(string folder, string id, List<string> notes)
     {
         var listed = Modules(folder);
+        if (listed is null && LateInteractionReader.Stanford(folder) is { } stanford)
+        {
+            return stanford;
+        }
+
         if (listed is null && JsonFile.ReadObject(folder, $"{PoolingFolder}/config.json") is null)
         {
             return null;
         }
 
         var settings = JsonFile.ReadObject(folder, "config_sentence_transformers.json");
-        var late = Late(listed, settings);
+        var late = listed is null ? null : LateInteractionReader.PyLate([.. listed.Select(module => module.FullType)], settings);
         var modules = new List<SentenceModule>();
         var tokenModules = new List<DenseModule>();
         var source = "";
@@ -152,51 +156,6 @@ internal static class SentenceReader
 
             return missing;
         }
-    }
-
-    /// <summary>PyLate's folder: a module of its own, the settings that it writes, or a Dense module over the tokens with no Pooling behind it.</summary>
-    private static LateInteraction? Late(List<(string Type, string FullType, string Path, string Where)>? listed, JsonElement? settings)
-    {
-        var names = settings is { } own && (own.TryGetProperty("query_prefix", out _) || own.TryGetProperty("document_prefix", out _) || own.TryGetProperty("query_length", out _)
-            || string.Equals(ConfigReader.Text(own, "similarity_fn_name"), "MaxSim", StringComparison.OrdinalIgnoreCase) || ConfigReader.Text(own, "model_type") == "ColBERT");
-        if (listed is null || !(names || listed.Any(module => module.FullType.StartsWith("pylate.", StringComparison.Ordinal))))
-        {
-            return null;
-        }
-
-        const string file = "config_sentence_transformers.json";
-        return new LateInteraction(
-            Text("query_prefix", "[Q] "), Text("document_prefix", "[D] "), Number("query_length", 32), Number("document_length", 180), Is("do_query_expansion", true), Is("attend_to_expansion_tokens", false), Words());
-
-        string Text(string name, string other) => Member(name) switch
-        {
-            null => other,
-            { ValueKind: JsonValueKind.String } text => text.GetString()!,
-            { } wrong => throw new ModelLoadException($"{file}: $.{name} is {JsonFile.Kind(wrong)}; it is a text."),
-        };
-
-        int Number(string name, int other) => Member(name) switch
-        {
-            null => other,
-            { ValueKind: JsonValueKind.Number } number when number.TryGetInt32(out var value) && value >= 4 => value,
-            { } wrong => throw new ModelLoadException($"{file}: $.{name} is {wrong.GetRawText()}; it is a whole number of tokens from 4."),
-        };
-
-        bool Is(string name, bool other) => Member(name) switch
-        {
-            null => other,
-            { ValueKind: JsonValueKind.True or JsonValueKind.False } flag => flag.GetBoolean(),
-            { } wrong => throw new ModelLoadException($"{file}: $.{name} is {JsonFile.Kind(wrong)}; it is true or false."),
-        };
-
-        IReadOnlyList<string> Words() => Member("skiplist_words") switch
-        {
-            null => [.. Punctuation.Select(c => c.ToString())],
-            { ValueKind: JsonValueKind.Array } words when words.EnumerateArray().All(word => word.ValueKind == JsonValueKind.String) => [.. words.EnumerateArray().Select(word => word.GetString()!)],
-            _ => throw new ModelLoadException($"{file}: $.skiplist_words is no list of texts."),
-        };
-
-        JsonElement? Member(string name) => settings is { } s && s.TryGetProperty(name, out var member) && member.ValueKind != JsonValueKind.Null ? member : null;
     }
 
     private static LogitScore Score(string folder, string path)

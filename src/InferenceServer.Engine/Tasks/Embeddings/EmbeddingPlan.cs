@@ -88,7 +88,7 @@ internal sealed record EmbeddingPlan(
     public static string? WhyNot(Model model) => model.Manifest.Sentence?.Unsupported is { } unsupported ? unsupported
         : model.Manifest.Sentence?.Sparse is not null && !SparseVectors.ArePossible(model) ? "its modules.json makes sparse vectors of the logits of a masked language model, and the graph gives none. Export it with optimum-cli export onnx --task fill-mask"
         : model.Manifest.Sentence is { Sparse: not null } ? "it makes sparse vectors"
-        : model.Manifest.Sentence is { Late: not null } ? "it makes a vector for each token, and none for the text"
+        : model.Manifest.Sentence is { Late: not null } ? TokenVectors.WhyNot(model)
         : model.Manifest.Files.IsEncoderDecoder && model.Manifest.Sentence is null
         ? $"it is an encoder-decoder, and its folder does not say how its states become a vector: that needs modules.json and 1_Pooling/config.json, or the setting Models:{model.Manifest.Id}:Pooling"
         : null;

@@ -38,7 +38,13 @@ internal static class TokenVectors
     private const string DocumentName = "document";
 
     /// <summary>Whether the model's texts are compared token by token.</summary>
-    public static bool AreCompared(Model model) => model.Manifest.Sentence is { Late: not null, Unsupported: null } && model.Capabilities.TokenStates is not null;
+    public static bool AreCompared(Model model) => model.Manifest.Sentence is { Late: { } late, Unsupported: null } && model.Capabilities.TokenStates is { } states
+        && (late.Size is null || SizeOf(model, states) is null || SizeOf(model, states) == late.Size);
+
+    /// <summary>Why the model of a ColBERT folder makes no vectors, as a part of a sentence.</summary>
+    public static string WhyNot(Model model) => model.Capabilities.TokenStates is not { } states ? "it makes a vector for each token, and its graph gives no states of the tokens"
+        : AreCompared(model) ? "it makes a vector for each token, and none for the text"
+        : $"its tokens' vectors have {model.Manifest.Sentence!.Late!.Size} dimensions (dim of artifact.metadata) and the graph's states have {SizeOf(model, states)}: the projection, linear.weight of model.safetensors, is missing. Put that file into the folder";
 
     /// <summary>Dimensions of a token's vector, where the files say them.</summary>
     public static int? SizeOf(Model model, GraphTensor states) =>

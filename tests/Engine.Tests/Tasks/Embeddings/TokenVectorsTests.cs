@@ -125,6 +125,40 @@ public sealed class TokenVectorsTests
     }
 
     [Fact]
+    public async Task A_folder_of_Stanfords_is_read_as_PyLate_reads_it()
+    {
+        await using var folder = await EditedFolder.Load(Source, f =>
+        {
+            foreach (var file in (string[])["modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"])
+            {
+                File.Delete(Path.Combine(f, file));
+            }
+
+            Directory.Delete(Path.Combine(f, "1_Pooling"), recursive: true);
+            File.Move(Path.Combine(f, "2_Dense", "model.safetensors"), Path.Combine(f, "model.safetensors"));
+            var config = JsonNode.Parse(File.ReadAllText(Path.Combine(f, "config.json")))!.AsObject();
+            config["architectures"] = new JsonArray("HF_ColBERT");
+            EditedFolder.Write(f, "config.json", config);
+            EditedFolder.Write(f, "artifact.metadata", new JsonObject { ["query_token_id"] = Word(f, 200), ["doc_token_id"] = Word(f, 201), ["query_maxlen"] = QueryLength, ["doc_maxlen"] = 40, ["dim"] = 24 });
+        });
+        var query = await Embed(folder.Model, TextInput.Of("The server."), "query");
+        Assert.Equal(QueryLength, query.Embeddings!.Count);
+        Assert.Equal(Mark(folder.Model, 0), query.Tokens![1]);
+        Assert.All(query.Embeddings, vector => Assert.Equal((24, 1f), (vector.Count, MathF.Round(MathF.Sqrt(vector.ToFloats().Sum(x => x * x)), 4))));
+
+        await using var without = await EditedFolder.Load(Source, f =>
+        {
+            File.Delete(Path.Combine(f, "modules.json"));
+            Directory.Delete(Path.Combine(f, "1_Pooling"), recursive: true);
+            var config = JsonNode.Parse(File.ReadAllText(Path.Combine(f, "config.json")))!.AsObject();
+            config["architectures"] = new JsonArray("HF_ColBERT");
+            EditedFolder.Write(f, "config.json", config);
+        });
+        Assert.DoesNotContain(without.Model.Capabilities.Tasks, task => task is EmbeddingsTask or RerankTask);
+        Assert.Contains("linear.weight", new EmbeddingsTask().WhyNot(without.Model), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_dense_module_before_the_pooling_works_on_every_token()
     {
         await using var folder = await EditedFolder.Load(Source, f =>
@@ -144,12 +178,16 @@ public sealed class TokenVectorsTests
     // Two tokens of the vocabulary stand for the marks, as in a tokenizer that has them.
     private static string Mark(Model model, int which) => model.Tokenizer.IdToToken(200 + which)!;
 
+    private static string Word(string folder, int id)
+    {
+        using var tokenizer = System.Text.Json.JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "tokenizer.json")));
+        return tokenizer.RootElement.GetProperty("model").GetProperty("vocab").EnumerateObject().First(p => p.Value.GetInt32() == id).Name;
+    }
+
     private static Task<EditedFolder> Colbert(Action<JsonObject>? change = null) => EditedFolder.Load(Source, folder =>
     {
         EditedFolder.WriteModules(folder, ("sentence_transformers.models.Transformer", ""), ("pylate.models.Dense.Dense", "2_Dense"));
-        using var tokenizer = System.Text.Json.JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "tokenizer.json")));
-        var vocabulary = tokenizer.RootElement.GetProperty("model").GetProperty("vocab").EnumerateObject().ToDictionary(p => p.Value.GetInt32(), p => p.Name);
-        var settings = new JsonObject { ["query_prefix"] = vocabulary[200], ["document_prefix"] = vocabulary[201], ["query_length"] = QueryLength, ["document_length"] = 40 };
+        var settings = new JsonObject { ["query_prefix"] = Word(folder, 200), ["document_prefix"] = Word(folder, 201), ["query_length"] = QueryLength, ["document_length"] = 40 };
         change?.Invoke(settings);
         EditedFolder.Write(folder, "config_sentence_transformers.json", settings);
     });
