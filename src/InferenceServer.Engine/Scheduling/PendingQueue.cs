@@ -15,7 +15,7 @@ namespace InferenceServer.Engine.Scheduling;
 /// </remarks>
 internal sealed class PendingQueue
 {
-    private const int Window = 512; // rows that a cut looks at: more would not make a better batch around the one whose turn it is
+    private const int Window = 128; // rows that a cut looks at: more would not make a better batch, and would let newcomers go before those whose turn is next
     private const long Whole = 1024; // tokens of a request that is served as a whole, and by which a client may be ahead
 
     private const int Many = 16;
