@@ -12,7 +12,7 @@ internal static class ClientProcess
         var start = ChildProcess.OfThisProgram("client", JsonSerializer.Serialize(options));
         start.Environment["DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS"] = "1";
         start.Environment["DOTNET_SYSTEM_NET_SOCKETS_THREAD_COUNT"] = "1";
-        start.Environment["DOTNET_TieredPGO"] = "0";
+        start.Environment["DOTNET_TieredCompilation"] = "0"; // compiled once, in the warm-up
         using var process = new ChildProcess(start);
         return JsonSerializer.Deserialize<LoadResult>(await process.ReadLineAsync())!;
     }
