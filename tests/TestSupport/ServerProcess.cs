@@ -12,6 +12,7 @@ public sealed partial class ServerProcess : IAsyncDisposable
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(90);
     private readonly Process process;
     private readonly List<string> output = [];
+    private TaskCompletionSource written = new(TaskCreationOptions.RunContinuationsAsynchronously); // replaced at every line
     private readonly TaskCompletionSource<Uri> listening = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private ServerProcess(ProcessStartInfo start)
@@ -36,6 +37,33 @@ public sealed partial class ServerProcess : IAsyncDisposable
             lock (output)
             {
                 return string.Join('\n', output);
+            }
+        }
+    }
+
+    /// <summary>The first line that is asked for, once it is there.</summary>
+    public async Task<string> LineAsync(Func<string, bool> isIt)
+    {
+        while (true)
+        {
+            Task next;
+            lock (output)
+            {
+                if (output.Find(line => isIt(line)) is { } found)
+                {
+                    return found;
+                }
+
+                next = written.Task;
+            }
+
+            try
+            {
+                await next.WaitAsync(StartLimit);
+            }
+            catch (TimeoutException)
+            {
+                throw new TimeoutException($"No such line within {StartLimit.TotalSeconds} s:\n{Log}");
             }
         }
     }
@@ -215,6 +243,8 @@ public sealed partial class ServerProcess : IAsyncDisposable
         lock (output)
         {
             output.Add(line);
+            written.SetResult();
+            written = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         }
 
         if (Address().Match(line) is { Success: true } match && int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) != 0)

@@ -21,6 +21,18 @@ internal sealed record Limits
     [Range(1_024, 4_294_967_296)]
     public long MaxAnswerBytes { get; init; } = 256 * 1024 * 1024;
 
+    /// <summary>Bytes that the bodies and answers of all requests may hold together; more are answered 429. 0: a thirty-second of the memory that the process may use, at least two of the largest bodies. The first 64 KiB of a request are not counted.</summary>
+    [Range(0, 1_099_511_627_776)]
+    public long MaxBytesInFlight { get; init; }
+
+    /// <summary>Seconds that a client has to take its answer, from its first byte on; then it is cut off. An answer that nobody reads holds its memory until then.</summary>
+    [Range(0.01, 86_400)]
+    public double AnswerTimeoutSeconds { get; init; } = 120;
+
+    /// <summary>Least bytes a second at which a client must send its body and take its answer, after ten seconds of grace; slower ones are cut off (a body with 408).</summary>
+    [Range(1, 1_073_741_824)]
+    public double MinBytesPerSecond { get; init; } = 1_024;
+
     /// <summary>Seconds after which a request is given up with 504. Set it just below the time-out of the proxy in front, so that the reason reaches the client.</summary>
     [Range(0.01, 86_400)]
     public double RequestTimeoutSeconds { get; init; } = 60;
@@ -35,6 +47,9 @@ internal sealed record Limits
 
     /// <summary>The deadline of a request.</summary>
     public TimeSpan RequestTimeout => TimeSpan.FromSeconds(RequestTimeoutSeconds);
+
+    /// <summary>The time to take an answer.</summary>
+    public TimeSpan AnswerTimeout => TimeSpan.FromSeconds(AnswerTimeoutSeconds);
 }
 
 /// <summary>Section <c>Shutdown</c>: how the server ends.</summary>

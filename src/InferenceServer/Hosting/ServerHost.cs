@@ -5,7 +5,9 @@ using InferenceServer.Http.Middleware;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.ResponseCompression;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Configuration.Json;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.FileProviders;
 using Serilog;
 
@@ -14,6 +16,8 @@ namespace InferenceServer.Hosting;
 /// <summary>Puts the server together and runs it; <c>Program.cs</c> is its table of contents.</summary>
 internal static partial class ServerHost
 {
+    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(10); // before a client's rate counts
+
     /// <summary>A builder whose content (appsettings.json, wwwroot) lies beside the program, wherever the command is typed.</summary>
     public static WebApplicationBuilder CreateBuilder(string[] args)
     {
@@ -81,7 +85,11 @@ internal static partial class ServerHost
             kestrel.Limits.MaxRequestBodySize = limits.MaxBodyBytes;
             kestrel.Limits.MaxConcurrentConnections = limits.MaxConnections;
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(limits.HeadersTimeoutSeconds);
+            kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(limits.MinBytesPerSecond, Grace);
+            kestrel.Limits.MinResponseDataRate = new MinDataRate(limits.MinBytesPerSecond, Grace);
         });
+        builder.Services.TryAddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton(services => new BytesInFlight(limits.MaxBytesInFlight > 0 ? limits.MaxBytesInFlight : BytesInFlight.Default(limits), services.GetRequiredService<TimeProvider>(), BytesInFlight.Collect));
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(shutdown.DrainSeconds + shutdown.TimeoutSeconds));
         builder.Services.AddSingleton<ServerState>();
         builder.Services.AddHostedService<Draining>();

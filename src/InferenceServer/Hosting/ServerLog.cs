@@ -26,7 +26,7 @@ internal static class ServerLog
             .MinimumLevel.Override("Microsoft", LogEventLevel.Warning)
             .MinimumLevel.Override("System", LogEventLevel.Warning)
             .MinimumLevel.Override("Microsoft.Extensions.Hosting.Internal.Host", LevelAlias.Off) // a start that fails is told in one line, by ServerHost
-            .Filter.ByExcluding(IsExpectedAtShutdown);
+            .Filter.ByExcluding(IsExpected);
         foreach (var (category, level) in LogLevels.Read(builder.Configuration))
         {
             configuration = category is null ? configuration.MinimumLevel.Is(level) : configuration.MinimumLevel.Override(category, level);
@@ -41,6 +41,8 @@ internal static class ServerLog
         ? configuration.WriteTo.Console(new RenderedCompactJsonFormatter())
         : configuration.WriteTo.Console(outputTemplate: Template, formatProvider: CultureInfo.InvariantCulture);
 
-    /// <summary>Kestrel's note that connections were cut after the shutdown time-out is no defect.</summary>
-    private static bool IsExpectedAtShutdown(LogEvent e) => e.Exception is OperationCanceledException && e.Level < LogEventLevel.Error;
+    /// <summary>What Kestrel notes of connections that were cut on purpose is no defect: at the end of the shutdown time-out, and where a body was no longer waited for.</summary>
+    private static bool IsExpected(LogEvent e) =>
+        (e.Exception is OperationCanceledException && e.Level < LogEventLevel.Error)
+        || (e.Exception is InvalidOperationException && e.MessageTemplate.Text.Contains("automatic draining of the request body failed", StringComparison.Ordinal));
 }

@@ -40,7 +40,7 @@ internal static class AbuseCases
         new("leavers", $"4 clients that send {BodyMiB} MB of one letter and leave", LeaversAsync, 4 * MostTimesBody * BodyMiB),
         new("half", $"60 bodies of {BodyMiB} MB of which half is sent, held for 20 s", HalfAsync),
         new("dripped", "200 bodies sent at a byte a second", DrippedAsync) { Settings = new Dictionary<string, string> { ["Limits:RequestTimeoutSeconds"] = "10" } },
-        new("unread", "40 clients that ask for vectors of all tokens and never read the answer, held for 60 s", UnreadAsync),
+        new("unread", "40 clients that ask for vectors of all tokens and never read the answer, held for 60 s", UnreadAsync) { Settings = new Dictionary<string, string> { ["Limits:AnswerTimeoutSeconds"] = "20" } },
         new("attention", "8 requests for the attention of 500 words at once", AttentionAsync),
         new("disconnects", "400 clients that are reset in mid-request", DisconnectsAsync),
         new("silent", "2,000 connections that say nothing, for 20 s", SilentAsync),

@@ -31,7 +31,7 @@ public sealed class AdmissionTests : IAsyncLifetime
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
-        builder.Services.AddSingleton(new Limits()).AddSingleton(registry);
+        builder.Services.AddSingleton(new Limits()).AddSingleton(registry).AddSingleton(TimeProvider.System).AddSingleton(new BytesInFlight(long.MaxValue, TimeProvider.System, () => { }));
         app = builder.Build();
         app.UseMiddleware<RequestLog>();
         app.UseMiddleware<ProblemWriter>();

@@ -1,7 +1,9 @@
 using System.Globalization;
+using System.Runtime.ExceptionServices;
 using System.Text.Json;
 using InferenceServer.Configuration;
 using InferenceServer.Engine.Diagnostics;
+using Microsoft.AspNetCore.Connections;
 
 namespace InferenceServer.Http.Middleware;
 
@@ -29,18 +31,24 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
 
     private async Task AnswerAsync(HttpContext context, Exception exception)
     {
-        if (context.RequestAborted.IsCancellationRequested && exception is OperationCanceledException or IOException or InferenceException { Code: ErrorCode.ClientGone })
+        var record = RequestRecord.Of(context);
+        if (IsClientGone(context, exception))
         {
-            RequestRecord.Of(context).ClientGone = true;
+            record.ClientGone = true;
+            if (exception is BadHttpRequestException)
+            {
+                ExceptionDispatchInfo.Throw(exception); // Kestrel's own: it then looks for no other request on the connection
+            }
+
             return; // nobody reads an answer
         }
 
-        var record = RequestRecord.Of(context);
         var problem = exception switch
         {
             InferenceException e => OfEngine(context, e),
             RequestException e => Of(context, e.Code, e.Message, e.Field) with { Errors = e.Errors.Count > 0 ? e.Errors : null },
             OperationCanceledException when !context.RequestAborted.IsCancellationRequested => OfDeadline(context, record),
+            IOException { InnerException: OverflowException } => OfStatus(context, StatusCodes.Status400BadRequest, "The body cannot be read: a chunk's size is too large. Send the body's length, or smaller chunks."),
             BadHttpRequestException e => OfStatus(context, e.StatusCode, e.StatusCode == StatusCodes.Status413PayloadTooLarge ? null : e.Message),
             _ => Of(context, ErrorCode.Internal, $"A defect of the server kept it from answering; its log tells more under the request id {record.Id}.", null),
         };
@@ -51,6 +59,7 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
 
         if (context.Response.HasStarted)
         {
+            record.Cut = problem.Status;
             context.Abort(); // half an answer must not look whole
             return;
         }
@@ -67,6 +76,15 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
         await WriteAsync(context, problem);
     }
 
+    // A connection that breaks while a body is read shows as an input/output error, as a body without its end, or as a cancellation, whichever Kestrel sees first.
+    private static bool IsClientGone(HttpContext context, Exception exception) => exception switch
+    {
+        ConnectionResetException or ConnectionAbortedException => true,
+        BadHttpRequestException { StatusCode: StatusCodes.Status400BadRequest } e when e.Message.StartsWith("Unexpected end of request content", StringComparison.Ordinal) => true,
+        OperationCanceledException or IOException or BadHttpRequestException or InvalidOperationException or InferenceException { Code: ErrorCode.ClientGone } => context.RequestAborted.IsCancellationRequested,
+        _ => false,
+    };
+
     private static Problem OfEngine(HttpContext context, InferenceException error)
     {
         var names = ErrorNames.For(context);
@@ -77,7 +95,7 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
     private static Problem OfDeadline(HttpContext context, RequestRecord record) => Of(
         context,
         ErrorCode.DeadlinePassed,
-        $"The request did not finish within {(record.Deadline is { } own ? string.Create(CultureInfo.InvariantCulture, $"the {own.TotalMilliseconds:0} ms of its header x-deadline-ms") : "the server's time limit (setting Limits:RequestTimeoutSeconds)")}. Send fewer or shorter inputs, or try again when the server is less busy.",
+        $"The request did not finish within {record.DeadlineName}. Send fewer or shorter inputs, or try again when the server is less busy.",
         null);
 
     private static Problem Of(HttpContext context, ErrorCode code, string detail, string? field)

@@ -14,13 +14,20 @@ internal sealed partial class RequestLog(RequestDelegate next, ILogger<RequestLo
         var record = new RequestRecord(SaneId(context.Request.Headers["x-request-id"]) ?? Guid.CreateVersion7().ToString("N"));
         context.Features.Set(record);
         context.Response.Headers["x-request-id"] = record.Id;
-        await next(context);
-        Write(context, record);
+        try
+        {
+            await next(context);
+        }
+        finally
+        {
+            record.ClientGone |= context.RequestAborted.IsCancellationRequested && record.Cut is null;
+            Write(context, record);
+        }
     }
 
     private void Write(HttpContext context, RequestRecord record)
     {
-        var (method, path, status) = (context.Request.Method, context.Request.Path.ToUriComponent(), record.ClientGone ? ErrorTable.Status(ErrorCode.ClientGone) : context.Response.StatusCode);
+        var (method, path, status) = (context.Request.Method, context.Request.Path.ToUriComponent(), record.ClientGone ? ErrorTable.Status(ErrorCode.ClientGone) : record.Cut ?? context.Response.StatusCode);
         var elapsed = Math.Round(Stopwatch.GetElapsedTime(record.Started).TotalMilliseconds, 1);
         if (record.Cost is { } cost)
         {

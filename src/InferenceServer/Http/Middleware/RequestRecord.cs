@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using InferenceServer.Engine.Scheduling;
 
 namespace InferenceServer.Http.Middleware;
@@ -26,6 +27,12 @@ internal sealed class RequestRecord(string id)
 
     /// <summary>True when the client went away before it had the whole answer.</summary>
     public bool ClientGone { get; set; }
+
+    /// <summary>Where the server cut its answer off after it had begun: the status that tells why.</summary>
+    public int? Cut { get; set; }
+
+    /// <summary>The deadline that holds, as messages name it.</summary>
+    public string DeadlineName => Deadline is { } own ? string.Create(CultureInfo.InvariantCulture, $"the {own.TotalMilliseconds:0} ms of its header x-deadline-ms") : "the server's time limit (setting Limits:RequestTimeoutSeconds)";
 
     /// <summary>What it cost; null for requests that run no model.</summary>
     public RequestContext? Cost { get; set; }

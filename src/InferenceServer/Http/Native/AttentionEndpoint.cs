@@ -53,11 +53,12 @@ internal static class AttentionEndpoint
         {
             AttentionFormat.Npy => new FileAnswer(result.Payload!, "application/octet-stream", "attention.npy", call),
             AttentionFormat.Safetensors => new FileAnswer(result.Payload!, "application/octet-stream", "attention.safetensors", call),
-            _ => new JsonAnswer<AttentionAnswer>(Answer(call, result), call),
+            _ when result.Payload is { } payload => new Base64Answer<AttentionAnswer>(text => Answer(call, result, text), payload, call),
+            _ => new JsonAnswer<AttentionAnswer>(Answer(call, result, Nested(result.Values, result.Shape.ToArray())), call, (long)result.Values.Length * sizeof(float)),
         };
     }
 
-    private static AttentionAnswer Answer(InferenceCall call, AttentionResult result) => new()
+    private static AttentionAnswer Answer(InferenceCall call, AttentionResult result, object attention) => new()
     {
         Model = call.Model.Manifest.Id,
         Kind = result.Kind,
@@ -68,7 +69,7 @@ internal static class AttentionEndpoint
         Heads = result.Heads,
         Tokens = result.Tokens,
         KeyTokens = result.KeyTokens,
-        Attention = result.Payload is { } payload ? Convert.ToBase64String(payload) : Nested(result.Values, result.Shape.ToArray()),
+        Attention = attention,
         Statistics = result.Statistics,
         Truncated = result.Truncated,
         Provenance = result.Provenance,

@@ -43,8 +43,10 @@ internal static class EmbeddingsEndpoint
         };
         var result = await task.RunAsync(call.Model, request, call.Context);
         var base64 = b.Encoding == VectorEncoding.Base64;
-        return new(new EmbeddingsAnswer(call.Model.Manifest.Id, result.Dimensions, result.DataType, result.Pooling, result.Items.Select(i => Item(i, base64)), call.Usage), call);
+        return new(new EmbeddingsAnswer(call.Model.Manifest.Id, result.Dimensions, result.DataType, result.Pooling, result.Items.Select(i => Item(i, base64)), call.Usage), call, result.Items.Sum(HeldBy));
     }
+
+    private static long HeldBy(EmbeddingItem item) => (item.Embedding?.Bytes.Length ?? 0) + (item.Values?.Bytes.Length ?? 0) + (item.Embeddings?.Sum(v => (long)v.Bytes.Length) ?? 0);
 
     private static EmbeddingAnswerItem Item(EmbeddingItem item, bool base64) => new()
     {

@@ -44,9 +44,20 @@ internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T
         Bound(context.Request.ContentLength ?? 0, limit);
         var plain = BodyEncoding.IsPlain(context.Request);
         var reader = BodyEncoding.Open(context);
+        var bytes = context.RequestServices.GetRequiredService<BytesInFlight>().Of(context);
+        var deadline = RequestRecord.Of(context).Cost?.Cancellation ?? context.RequestAborted;
         try
         {
-            return new JsonBody<T>(await ReadAsync(reader, limit, context.RequestAborted));
+            return new JsonBody<T>(await ReadAsync(reader, limit, bytes, deadline));
+        }
+        catch (OperationCanceledException) when (!context.RequestAborted.IsCancellationRequested)
+        {
+            if (HttpProtocol.IsHttp11(context.Request.Protocol))
+            {
+                context.Response.Headers.Connection = "close"; // nobody waits for the rest
+            }
+
+            throw new RequestException(ErrorCode.DeadlinePassed, $"The body did not arrive within {RequestRecord.Of(context).DeadlineName}. Send it faster, or in smaller requests.");
         }
         catch (Exception e) when (!plain && e is InvalidDataException or InvalidOperationException)
         {
@@ -87,25 +98,27 @@ internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T
     }
 
     /// <summary>Reads a body to its end; what is counted against the limit are the bytes that the reader gives, after decompression.</summary>
-    private static async Task<T> ReadAsync(PipeReader reader, long limit, CancellationToken cancellation)
+    private static async Task<T> ReadAsync(PipeReader reader, long limit, BytesInFlight.RequestBytes bytes, CancellationToken cancellation)
     {
+        BodySegment? first = null;
+        BodySegment? last = null;
         while (true)
         {
             var read = await reader.ReadAsync(cancellation);
-            var length = read.Buffer.Length; // not to be asked for after AdvanceTo, which gives the buffers back
-            if (length > limit)
+            var length = read.Buffer.Length + (last?.End ?? 0);
+            try
             {
-                reader.AdvanceTo(read.Buffer.End);
                 Bound(length, limit);
+                bytes.Body(length);
+            }
+            catch
+            {
+                reader.AdvanceTo(read.Buffer.End); // what follows is thrown away
+                throw;
             }
 
-            if (read.IsCompleted)
+            if (read.IsCompleted && length <= QuickBytes && first is null)
             {
-                if (length > QuickBytes)
-                {
-                    await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding); // from the thread of the connection, which then still sees its client go
-                }
-
                 try
                 {
                     return Parse(read.Buffer);
@@ -116,7 +129,23 @@ internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T
                 }
             }
 
-            reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
+            if (read.IsCompleted || read.Buffer.Length > QuickBytes)
+            {
+                // A large body is moved to memory of its own: what is held in the buffers of connections is kept by them long after.
+                last = BodySegment.Append(last, read.Buffer);
+                first ??= last;
+                reader.AdvanceTo(read.Buffer.End);
+            }
+            else
+            {
+                reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
+            }
+
+            if (read.IsCompleted)
+            {
+                await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding); // from the thread of the connection, which then still sees its client go
+                return Parse(first is null ? default : new ReadOnlySequence<byte>(first, 0, last!, last!.Memory.Length));
+            }
         }
     }
 
@@ -125,6 +154,23 @@ internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T
         if (length > limit)
         {
             throw new RequestException(ErrorCode.TooLarge, $"The body is larger than {limit} bytes (setting Limits:MaxBodyBytes; a compressed body counts decompressed). Send fewer inputs a request.");
+        }
+    }
+
+    /// <summary>A piece of a large body.</summary>
+    private sealed class BodySegment : ReadOnlySequenceSegment<byte>
+    {
+        private BodySegment(byte[] bytes, long index) => (Memory, RunningIndex) = (bytes, index);
+
+        /// <summary>Where it ends in the body.</summary>
+        public long End => RunningIndex + Memory.Length;
+
+        /// <summary>A copy of what has come, after what came before.</summary>
+        public static BodySegment Append(BodySegment? before, ReadOnlySequence<byte> bytes)
+        {
+            var segment = new BodySegment(bytes.ToArray(), before?.End ?? 0);
+            before?.Next = segment;
+            return segment;
         }
     }
 

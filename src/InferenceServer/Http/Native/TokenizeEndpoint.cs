@@ -11,7 +11,7 @@ internal static class TokenizeEndpoint
     /// <summary>Maps it.</summary>
     public static void MapTokenize(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/tokenize", RunAsync)
         .Describes("tokenize", "Turn texts into tokens", "Ids, tokens, offsets and special flags as the model's tokenizer makes them. Empty texts are fine. Nothing is cut unless asked for; with 'max_length' or 'stride' what was cut off follows as 'overflow'.", "demo-bert", """{"inputs": ["O gato dorme no sofá."]}""")
-        .Refuses(400, 404, 409, 413, 415, 422, 500, 503, 504);
+        .Refuses(400, 404, 409, 413, 415, 422, 429, 500, 503, 504);
 
     private static async Task<JsonAnswer<TokenizeAnswer>> RunAsync(InferenceCall call, JsonBody<TokenizeBody> body)
     {
