@@ -79,8 +79,7 @@ internal static partial class ServerHost
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = limits.MaxBodyBytes;
-            kestrel.Limits.MaxConcurrentConnections = limits.MaxConnections;
-            kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(limits.HeadersTimeoutSeconds);
+            kestrel.LimitConnections(limits, limits.MaxConnections);
         });
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(shutdown.DrainSeconds + shutdown.TimeoutSeconds));
         builder.Services.AddSingleton<ServerState>();
@@ -142,6 +141,19 @@ internal static partial class ServerHost
 
         var lifetime = app.Services.GetRequiredService<IHostApplicationLifetime>();
         var loading = Task.Run(() => registry.LoadAllAsync(lifetime.ApplicationStopping));
+        HealthListener? health = null;
+        if (settings.Health.Url is { Length: > 0 } url)
+        {
+            try
+            {
+                health = await HealthListener.StartAsync(url, app.Services);
+            }
+            catch (Exception e) when (e is IOException or InvalidOperationException or FormatException)
+            {
+                return Refused($"The server cannot listen for health probes: {e.Message} Choose another address with --Health:Url, for example --Health:Url http://localhost:8082.");
+            }
+        }
+
         try
         {
             await app.StartAsync();
@@ -153,8 +165,14 @@ internal static partial class ServerHost
 
         try
         {
+            var addresses = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses;
+            if (HostNames.Warning(addresses, settings.AllowsAnyHost) is { } warning)
+            {
+                SettingWarning(log, warning);
+            }
+
             await loading;
-            StartupReport.Write(registry, settings.Loading.Directory, app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses, settings.Logging.Format, log);
+            StartupReport.Write(registry, settings.Loading.Directory, addresses, health?.Addresses ?? [], settings.Logging.Format, log);
         }
         catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested)
         {
@@ -169,6 +187,7 @@ internal static partial class ServerHost
         }
 
         await app.WaitForShutdownAsync();
+        await (health?.DisposeAsync() ?? ValueTask.CompletedTask); // before the models that it tells of
         await app.DisposeAsync();
         return 0;
     }
