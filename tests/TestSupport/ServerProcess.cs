@@ -143,7 +143,13 @@ public sealed partial class ServerProcess : IAsyncDisposable
     }
 
     /// <summary>Sends SIGTERM (15), SIGINT (2, what Ctrl-C sends) or another signal.</summary>
-    public void Signal(int signal) => Assert.Equal(0, Kill(process.Id, signal));
+    public void Signal(int signal)
+    {
+        if (Kill(process.Id, signal) != 0)
+        {
+            throw new InvalidOperationException($"The process cannot be signalled{(process.HasExited ? $": it ended with {ExitCode}" : "")}. Its last lines:\n{string.Join('\n', Log.Split('\n').TakeLast(20))}");
+        }
+    }
 
     /// <summary>Waits for the end of the process and of its output.</summary>
     public async Task EndedAsync()

@@ -16,6 +16,7 @@ internal sealed class HealthListener : IAsyncDisposable
     /// <summary>Most connections at a time: enough for every prober, too few to cost anything.</summary>
     public const int MaxConnections = 256;
 
+    private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(1);
     private readonly WebApplication app;
 
     private HealthListener(WebApplication app) => this.app = app;
@@ -67,7 +68,11 @@ internal sealed class HealthListener : IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public ValueTask DisposeAsync() => app.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await app.StopAsync(StopLimit); // a probe that is being answered needs the services
+        await app.DisposeAsync();
+    }
 
     private static Task NothingElse(HttpContext context) => ProblemWriter.WriteAsync(context, new Problem
     {
