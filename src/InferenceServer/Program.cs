@@ -23,6 +23,7 @@ static async Task<int> ServeAsync(string[] args)
     builder.AddOpenApi(CommandLine.Version);
 
     var app = builder.Build();
+    app.UseFirstRequest();
     app.UseMiddleware<RequestLog>();
     app.UseMiddleware<SecurityHeaders>();
     app.UseMiddleware<ProblemWriter>();

@@ -1,8 +1,10 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using Microsoft.Extensions.Configuration;
 using YamlDotNet.Serialization;
 
 namespace InferenceServer.Server.Tests;
@@ -85,16 +87,17 @@ public sealed partial class ContainerTests
         }
 
         Assert.Equal("dotnet", entry[0]);
-        var port = FreePort();
+        var (port, healthPort) = (FreePort(), FreePort());
         environment["ASPNETCORE_URLS"] = environment["ASPNETCORE_URLS"]!.Replace("8080", $"{port}", StringComparison.Ordinal);
+        environment["Health__Url"] = environment["Health__Url"]!.Replace("8081", $"{healthPort}", StringComparison.Ordinal);
         await using var server = await ServerProcess.ExecuteAsync(
             [Path.Combine(app, entry[1]), .. entry[2..], .. command.Select(c => c == "/models" ? models : c)], environment, app, new Uri($"http://127.0.0.1:{port}"));
         var vector = (await server.Client.PostAsync("/api/models/demo-bert/embeddings", """{"inputs": "O banco da praça estava sujo."}""")).Ok;
         Assert.Equal(192, vector["items"]![0]!["embedding"]!.AsArray().Count);
 
         // The health check of the image, word for word but for the port.
-        Assert.Equal(0, Shell(health, "8080", $"{port}"));
-        Assert.NotEqual(0, Shell(health, "8080", $"{FreePort()}"));
+        Assert.Equal(0, Shell(health, "8081", $"{healthPort}"));
+        Assert.NotEqual(0, Shell(health, "8081", $"{FreePort()}"));
 
         // Every line of the log is an event in compact JSON.
         Assert.All(server.Log.Split('\n', StringSplitOptions.RemoveEmptyEntries), line => Assert.NotNull(JsonDocument.Parse(line).RootElement.GetProperty("@t").GetString()));
@@ -170,7 +173,6 @@ public sealed partial class ContainerTests
     {
         var folder = Path.Combine(Repository.Root, "deploy", "kubernetes");
         Dictionary<string, object> Read(string file) => Yaml(File.ReadAllText(Path.Combine(folder, file)));
-        object At(object node, params object[] path) => path.Aggregate(node, (at, step) => step is int i ? ((List<object>)at)[i] : ((Dictionary<string, object>)at)[(string)step]);
 
         var kustomization = Read("kustomization.yaml");
         Assert.Equal(
@@ -182,14 +184,61 @@ public sealed partial class ContainerTests
         Assert.Equal(labels, At(deployment, "spec", "selector", "matchLabels"));
         Assert.Equal(labels, At(service, "spec", "selector"));
         var container = At(deployment, "spec", "template", "spec", "containers", 0);
-        Assert.Equal(Dockerfile().Last(i => i.Name == "EXPOSE").Value, Convert.ToString(At(container, "ports", 0, "containerPort"), System.Globalization.CultureInfo.InvariantCulture));
+        Assert.Equal(Dockerfile().Last(i => i.Name == "EXPOSE").Value, $"{Text(At(container, "ports", 0, "containerPort"))} {Text(At(container, "ports", 1, "containerPort"))}");
+        Assert.EndsWith(":" + Text(At(container, "ports", 1, "containerPort")), ImageEnvironment()["Health__Url"], StringComparison.Ordinal);
+        Assert.All((string[])["startupProbe", "livenessProbe", "readinessProbe"], probe => Assert.Equal(At(container, "ports", 1, "name"), At(container, probe, "httpGet", "port")));
         Assert.Equal(At(container, "ports", 0, "name"), At(service, "spec", "ports", 0, "targetPort"));
         Assert.Equal("/health/live", At(container, "livenessProbe", "httpGet", "path"));
         Assert.Equal("/health/ready", At(container, "readinessProbe", "httpGet", "path"));
         Assert.Equal(true, At(container, "securityContext", "readOnlyRootFilesystem"));
         Assert.StartsWith(
-            Convert.ToString(At(deployment, "spec", "template", "spec", "securityContext", "runAsUser"), System.Globalization.CultureInfo.InvariantCulture)!,
+            Convert.ToString(At(deployment, "spec", "template", "spec", "securityContext", "runAsUser"), CultureInfo.InvariantCulture)!,
             Dockerfile().Last(i => i.Name == "USER").Value, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_container_is_given_the_time_that_the_server_takes_to_stop_and_memory_for_more_than_the_managed_heap()
+    {
+        var services = (Dictionary<string, object>)ReadCompose()["services"];
+        foreach (var service in services.Values)
+        {
+            Assert.EndsWith("s", Text(At(service, "stop_grace_period")), StringComparison.Ordinal);
+            Check(
+                double.Parse(Text(At(service, "stop_grace_period"))[..^1], CultureInfo.InvariantCulture),
+                ((Dictionary<string, object>)At(service, "environment")).ToDictionary(p => p.Key, p => Text(p.Value)),
+                Bytes(Text(At(service, "mem_limit"))),
+                readinessFails: 0);
+        }
+
+        var pod = At(Yaml(File.ReadAllText(Path.Combine(Repository.Root, "deploy", "kubernetes", "deployment.yaml"))), "spec", "template", "spec");
+        var container = At(pod, "containers", 0);
+        double Probe(string name) => Number(At(container, "readinessProbe", name));
+        Check(
+            Number(At(pod, "terminationGracePeriodSeconds")),
+            ((List<object>)At(container, "env")).ToDictionary(e => Text(At(e, "name")), e => Text(At(e, "value"))),
+            Bytes(Text(At(container, "resources", "limits", "memory"))),
+            (Probe("periodSeconds") * Probe("failureThreshold")) + Probe("timeoutSeconds"));
+
+        static void Check(double grace, Dictionary<string, string> environment, double memory, double readinessFails)
+        {
+            // As the server reads them: a misspelt setting is an error.
+            var configuration = new ConfigurationBuilder()
+                .AddInMemoryCollection(environment.ToDictionary(p => p.Key.Replace("__", ":", StringComparison.Ordinal), p => (string?)p.Value))
+                .AddInMemoryCollection([new("Models", Repository.Models)])
+                .Build();
+            var settings = InferenceServer.Configuration.Settings.Read(configuration, out var errors);
+            Assert.Empty(errors);
+            const double room = 10;
+            Assert.True(settings.Shutdown.DrainSeconds > 0);
+            Assert.InRange(settings.Shutdown.DrainSeconds + settings.Shutdown.TimeoutSeconds, 1, grace - room);
+            Assert.InRange(readinessFails, 0, settings.Shutdown.DrainSeconds);
+            var percent = int.Parse(ImageEnvironment()["DOTNET_GCHeapHardLimitPercent"].Replace("0x", "", StringComparison.Ordinal), NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+            var runs = settings.Loading.Queue.MaxSequenceOutputBytes + settings.Loading.Queue.MaxBatchOutputBytes;
+            const double weightsAndCode = 256 << 20;
+            Assert.InRange((memory * percent / 100) + runs + weightsAndCode, 1, memory);
+        }
+
+        static double Bytes(string text) => double.Parse(text.TrimEnd('g', 'i', 'G', 'b'), CultureInfo.InvariantCulture) * (1 << 30);
     }
 
     [Theory]
@@ -215,6 +264,16 @@ public sealed partial class ContainerTests
         return [.. Continuation().Replace(string.Join('\n', lines), " ").Split('\n', StringSplitOptions.RemoveEmptyEntries)
             .Select(l => l.Split(' ', 2)).Select(l => (l[0], Blank().Replace(l[1], " ").Trim()))];
     }
+
+    /// <summary>The variables that the image sets.</summary>
+    private static Dictionary<string, string> ImageEnvironment() => Dockerfile().Where(i => i.Name == "ENV")
+        .SelectMany(i => Setting().Matches(i.Value)).ToDictionary(m => m.Groups[1].Value, m => m.Groups[2].Value.Trim('"'));
+
+    private static object At(object node, params object[] path) => path.Aggregate(node, (at, step) => step is int i ? ((List<object>)at)[i] : ((Dictionary<string, object>)at)[(string)step]);
+
+    private static string Text(object node) => Convert.ToString(node, CultureInfo.InvariantCulture)!;
+
+    private static double Number(object node) => Convert.ToDouble(node, CultureInfo.InvariantCulture);
 
     /// <summary>What COPY does with what .dockerignore leaves.</summary>
     private static void Take(string from, string to, bool directory)

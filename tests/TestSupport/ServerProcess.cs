@@ -29,6 +29,12 @@ public sealed partial class ServerProcess : IAsyncDisposable
     /// <summary>Speaks to the server.</summary>
     public HttpClient Client { get; private set; } = new();
 
+    /// <summary>Where it listens.</summary>
+    public Uri Address => listening.Task.Result;
+
+    /// <summary>Where it listens for probes alone (<c>Health:Url</c>), once the models are loaded.</summary>
+    public Uri HealthAddress => new(HealthAlone().Match(Log).Groups[1].Value);
+
     /// <summary>All lines so far.</summary>
     public string Log
     {
@@ -165,7 +171,13 @@ public sealed partial class ServerProcess : IAsyncDisposable
     }
 
     /// <summary>Sends SIGTERM (15), SIGINT (2, what Ctrl-C sends) or another signal.</summary>
-    public void Signal(int signal) => Assert.Equal(0, Kill(process.Id, signal));
+    public void Signal(int signal)
+    {
+        if (Kill(process.Id, signal) != 0)
+        {
+            throw new InvalidOperationException($"The process cannot be signalled{(process.HasExited ? $": it ended with {ExitCode}" : "")}. Its last lines:\n{string.Join('\n', Log.Split('\n').TakeLast(20))}");
+        }
+    }
 
     /// <summary>Waits for the end of the process and of its output.</summary>
     public async Task EndedAsync()
@@ -247,14 +259,17 @@ public sealed partial class ServerProcess : IAsyncDisposable
             written = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         }
 
-        if (Address().Match(line) is { Success: true } match && int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) != 0)
+        if (AddressLine().Match(line) is { Success: true } match && int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) != 0)
         {
             listening.TrySetResult(new Uri($"http://127.0.0.1:{match.Groups[1].Value}"));
         }
     }
 
     [GeneratedRegex(@"http://127\.0\.0\.1:(\d+)")]
-    private static partial Regex Address();
+    private static partial Regex AddressLine();
+
+    [GeneratedRegex(@"health alone\s+(\S+)/health/ready")]
+    private static partial Regex HealthAlone();
 
     [GeneratedRegex(@"^\s+at [\w.<>`]+\(|\b\w+Exception\b", RegexOptions.Multiline)]
     private static partial Regex StackTrace();

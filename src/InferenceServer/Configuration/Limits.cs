@@ -41,9 +41,13 @@ internal sealed record Limits
     [Range(1, 1_000_000)]
     public int MaxConnections { get; init; } = 4_096;
 
-    /// <summary>Seconds in which a client must have sent its request's headers. Short, so that slow clients cannot hold connections open.</summary>
+    /// <summary>Seconds in which a client must have sent its request's headers, the first counted from when the connection is accepted. Short, so that slow and silent clients cannot hold connections open.</summary>
     [Range(1, 600)]
     public double HeadersTimeoutSeconds { get; init; } = 15;
+
+    /// <summary>Seconds that a connection may stay open between two requests. Longer than a proxy in front keeps its own idle connections (often 60), so that the proxy closes them and sends nothing into one that is closing.</summary>
+    [Range(1, 3_600)]
+    public double KeepAliveSeconds { get; init; } = 75;
 
     /// <summary>The deadline of a request.</summary>
     public TimeSpan RequestTimeout => TimeSpan.FromSeconds(RequestTimeoutSeconds);

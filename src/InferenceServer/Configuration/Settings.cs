@@ -17,6 +17,12 @@ internal sealed record Settings
     /// <summary>How the server ends.</summary>
     public required Shutdown Shutdown { get; init; }
 
+    /// <summary>Where probes are answered.</summary>
+    public required Health Health { get; init; }
+
+    /// <summary>True when requests are answered whatever host they name: ASP.NET Core's <c>AllowedHosts</c> is unset or holds <c>*</c>.</summary>
+    public required bool AllowsAnyHost { get; init; }
+
     /// <summary>Which answers are compressed.</summary>
     public required Compression Compression { get; init; }
 
@@ -39,6 +45,8 @@ internal sealed record Settings
         {
             Limits = reader.Read<Limits>("Limits"),
             Shutdown = reader.Read<Shutdown>("Shutdown"),
+            Health = reader.Read<Health>("Health"),
+            AllowsAnyHost = configuration["AllowedHosts"] is not { } hosts || string.IsNullOrWhiteSpace(hosts) || hosts.Split(';', StringSplitOptions.TrimEntries).Contains("*"),
             Compression = reader.Read<Compression>("Compression"),
             Logging = reader.Read<LogSettings>("Logging", ignore: "LogLevel"),
             Loading = new LoadingOptions
@@ -50,6 +58,11 @@ internal sealed record Settings
             },
         };
         LogLevels.Check(configuration, reader.Errors);
+        if (settings.Health.Problem() is { } problem)
+        {
+            reader.Errors.Add(problem);
+        }
+
         errors = reader.Errors;
         return settings with { Warnings = models.Warnings };
     }

@@ -83,10 +83,9 @@ internal static partial class ServerHost
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = limits.MaxBodyBytes;
-            kestrel.Limits.MaxConcurrentConnections = limits.MaxConnections;
-            kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(limits.HeadersTimeoutSeconds);
             kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(limits.MinBytesPerSecond, Grace);
             kestrel.Limits.MinResponseDataRate = new MinDataRate(limits.MinBytesPerSecond, Grace);
+            kestrel.LimitConnections(limits, limits.MaxConnections);
         });
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddSingleton(services => new BytesInFlight(limits.MaxBytesInFlight > 0 ? limits.MaxBytesInFlight : BytesInFlight.Default(limits), services.GetRequiredService<TimeProvider>(), BytesInFlight.Collect));
@@ -150,6 +149,19 @@ internal static partial class ServerHost
 
         var lifetime = app.Services.GetRequiredService<IHostApplicationLifetime>();
         var loading = Task.Run(() => registry.LoadAllAsync(lifetime.ApplicationStopping));
+        HealthListener? health = null;
+        if (settings.Health.Url is { Length: > 0 } url)
+        {
+            try
+            {
+                health = await HealthListener.StartAsync(url, app.Services);
+            }
+            catch (Exception e) when (e is IOException or InvalidOperationException or FormatException)
+            {
+                return Refused($"The server cannot listen for health probes: {e.Message} Choose another address with --Health:Url, for example --Health:Url http://localhost:8082.");
+            }
+        }
+
         try
         {
             await app.StartAsync();
@@ -161,8 +173,14 @@ internal static partial class ServerHost
 
         try
         {
+            var addresses = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses;
+            if (HostNames.Warning(addresses, settings.AllowsAnyHost) is { } warning)
+            {
+                SettingWarning(log, warning);
+            }
+
             await loading;
-            StartupReport.Write(registry, settings.Loading.Directory, app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses, settings.Logging.Format, log);
+            StartupReport.Write(registry, settings.Loading.Directory, addresses, health?.Addresses ?? [], settings.Logging.Format, log);
         }
         catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested)
         {
@@ -177,6 +195,7 @@ internal static partial class ServerHost
         }
 
         await app.WaitForShutdownAsync();
+        await (health?.DisposeAsync() ?? ValueTask.CompletedTask); // before the models that it tells of
         await app.DisposeAsync();
         return 0;
     }

@@ -12,21 +12,22 @@ internal static partial class StartupReport
     private static readonly string[] Columns = ["model", "tasks", "layers x heads", "max tokens", "provider", "workers x threads", "load"];
 
     /// <summary>Writes the report.</summary>
-    public static void Write(ModelRegistry registry, string directory, IEnumerable<string> addresses, LogFormat format, ILogger log)
+    public static void Write(ModelRegistry registry, string directory, IEnumerable<string> addresses, IEnumerable<string> probed, LogFormat format, ILogger log)
     {
         var bases = addresses.Select(Reachable).Distinct().ToList();
+        var probes = probed.Select(Reachable).Distinct().ToList();
         if (format == LogFormat.Json)
         {
-            Events(registry, bases, log);
+            Events(registry, bases, probes, log);
             return;
         }
 
-        Console.Out.Write(Text(registry, directory, bases));
+        Console.Out.Write(Text(registry, directory, bases, probes));
         Console.Out.Flush();
     }
 
     /// <summary>The report as text.</summary>
-    internal static string Text(ModelRegistry registry, string directory, IReadOnlyList<string> bases)
+    internal static string Text(ModelRegistry registry, string directory, IReadOnlyList<string> bases, IReadOnlyList<string> probes)
     {
         var text = new StringBuilder();
         var entries = registry.Models.Select(m => m.Status).ToList();
@@ -63,6 +64,11 @@ internal static partial class StartupReport
                 .Append("  page     ").Append(address).AppendLine("/")
                 .Append("  Swagger  ").Append(address).AppendLine("/swagger")
                 .Append("  health   ").Append(address).AppendLine("/health/ready");
+        }
+
+        foreach (var address in probes)
+        {
+            text.AppendLine().Append("  health alone  ").Append(address).AppendLine("/health/ready");
         }
 
         if (bases.Count > 0 && Curl(entries, bases[0]) is { } curl)
@@ -119,7 +125,7 @@ internal static partial class StartupReport
         return address.TrimEnd('/');
     }
 
-    private static void Events(ModelRegistry registry, List<string> addresses, ILogger log)
+    private static void Events(ModelRegistry registry, List<string> addresses, List<string> probes, ILogger log)
     {
         foreach (var entry in registry.Models.Select(m => m.Status))
         {
@@ -135,6 +141,10 @@ internal static partial class StartupReport
         }
 
         Listening(log, addresses);
+        if (probes.Count > 0)
+        {
+            ListeningForProbes(log, probes);
+        }
     }
 
     [LoggerMessage(120, LogLevel.Information, "Model {Model} is ready: tasks {Tasks}, {Layers} layers x {Heads} heads, at most {MaxTokens} tokens, {Provider}, {Workers} workers x {Threads} threads, loaded in {LoadSeconds} s")]
@@ -145,4 +155,7 @@ internal static partial class StartupReport
 
     [LoggerMessage(122, LogLevel.Information, "Listening on {Addresses}: page at /, Swagger UI at /swagger, health at /health/ready")]
     private static partial void Listening(ILogger log, IReadOnlyList<string> addresses);
+
+    [LoggerMessage(125, LogLevel.Information, "Health alone is answered on {Addresses}")]
+    private static partial void ListeningForProbes(ILogger log, IReadOnlyList<string> addresses);
 }

@@ -14,6 +14,7 @@ internal static class CalmBenchmark
         ("memory", AttentionMemory.RunAsync),
         ("models", ManyModels.RunAsync),
         ("idle", IdleServer.RunAsync),
+        ("restarts", Restarts.RunAsync),
         ("overload", Overload.RunAsync),
     ];
 

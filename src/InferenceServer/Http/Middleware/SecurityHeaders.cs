@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Connections.Features;
 
 namespace InferenceServer.Http.Middleware;
 
@@ -24,7 +25,15 @@ internal sealed class SecurityHeaders(RequestDelegate next, ServerState server)
 
         if (server.IsDraining)
         {
-            headers.Connection = "close"; // the client's next request goes to a server that stays
+            // The client's next request goes to a server that stays. HTTP/2 has no such header; there the connection takes no further streams (GOAWAY).
+            if (HttpProtocol.IsHttp2(context.Request.Protocol))
+            {
+                context.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
+            }
+            else
+            {
+                headers.Connection = "close";
+            }
         }
 
         return next(context);
