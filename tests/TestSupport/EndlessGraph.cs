@@ -1,0 +1,89 @@
+using System.Text;
+
+namespace InferenceServer.TestSupport;
+
+/// <summary>
+/// ONNX files of a few kilobytes that compute <c>last_hidden_state [batch, sequence, 1]</c> of <c>input_ids</c> and never come to an end with it.
+/// Written field by field, as protocol buffers have them, since no program exports such files.
+/// </summary>
+public static class EndlessGraph
+{
+    private const int Float = 1, Int64 = 7, Bool = 9; // TensorProto.DataType
+
+    /// <summary>A graph that opens at once and whose every run is a loop of 2^62 rounds.</summary>
+    public static byte[] InRuns()
+    {
+        var body = Graph(
+            "body",
+            [Node("Identity", ["go"], ["go_on"]), Node("Identity", ["state"], ["next"])],
+            [],
+            [Value("round", Int64), Value("go", Bool), Value("state", Float, "batch", "sequence", 1)],
+            [Value("go_on", Bool), Value("next", Float, "batch", "sequence", 1)]);
+        return Model(
+            [.. Embedded("begin"), Node("Loop", ["rounds", "true", "begin"], ["last_hidden_state"], Attribute("body", body))],
+            [Axis(), Tensor("rounds", Int64, [], BitConverter.GetBytes(1L << 62)), Tensor("true", Bool, [], [1])]);
+    }
+
+    /// <summary>A graph that takes hours to open: the runtime multiplies its constants, large matrices in a long chain, before the first run.</summary>
+    public static byte[] AtOpening()
+    {
+        const int products = 20_000, size = 1500;
+        var nodes = new List<byte[]> { Node("Expand", ["small", "shape"], ["m0"]) };
+        for (var i = 0; i < products; i++)
+        {
+            nodes.Add(Node("MatMul", [$"m{i}", "m0"], [$"m{i + 1}"]));
+        }
+
+        return Model(
+            [.. Embedded("begin"), .. nodes, Node("ReduceMax", [$"m{products}"], ["most"]), Node("Add", ["begin", "most"], ["last_hidden_state"])],
+            [Axis(), Tensor("small", Float, [], BitConverter.GetBytes(1e-4f)), Tensor("shape", Int64, [2], [.. BitConverter.GetBytes((long)size), .. BitConverter.GetBytes((long)size)])]);
+    }
+
+    private static byte[][] Embedded(string to) => [Node("Cast", ["input_ids"], ["numbers"], Attribute("to", Float)), Node("Unsqueeze", ["numbers", "axis"], [to])];
+
+    private static byte[] Axis() => Tensor("axis", Int64, [1], BitConverter.GetBytes(2L));
+
+    private static byte[] Model(byte[][] nodes, byte[][] constants) =>
+        [
+            .. Number(1, 8),
+            .. Bytes(7, Graph("endless", nodes, constants, [Value("input_ids", Int64, "batch", "sequence")], [Value("last_hidden_state", Float, "batch", "sequence", 1)])),
+            .. Bytes(8, Number(2, 13)),
+        ];
+
+    private static byte[] Graph(string name, byte[][] nodes, byte[][] constants, byte[][] inputs, byte[][] outputs) =>
+        [.. nodes.SelectMany(n => Bytes(1, n)), .. Text(2, name), .. constants.SelectMany(c => Bytes(5, c)), .. inputs.SelectMany(i => Bytes(11, i)), .. outputs.SelectMany(o => Bytes(12, o))];
+
+    private static byte[] Node(string op, string[] from, string[] to, params byte[][] attributes) =>
+        [.. from.SelectMany(n => Text(1, n)), .. to.SelectMany(n => Text(2, n)), .. Text(4, op), .. attributes.SelectMany(a => Bytes(5, a))];
+
+    private static byte[] Attribute(string name, long value) => [.. Text(1, name), .. Number(3, value), .. Number(20, 2)];
+
+    private static byte[] Attribute(string name, byte[] graph) => [.. Text(1, name), .. Bytes(6, graph), .. Number(20, 5)];
+
+    private static byte[] Tensor(string name, int type, long[] shape, byte[] data) => [.. shape.SelectMany(d => Number(1, d)), .. Number(2, type), .. Text(8, name), .. Bytes(9, data)];
+
+    // A dimension is a number or a name.
+    private static byte[] Value(string name, int type, params object[] shape)
+    {
+        byte[] dimensions = [.. shape.SelectMany(d => Bytes(1, d is int size ? Number(1, size) : Text(2, (string)d)))];
+        return [.. Text(1, name), .. Bytes(2, Bytes(1, [.. Number(1, type), .. Bytes(2, dimensions)]))];
+    }
+
+    private static byte[] Text(int field, string text) => Bytes(field, Encoding.UTF8.GetBytes(text));
+
+    private static byte[] Bytes(int field, byte[] content) => [.. Variable((field << 3) | 2), .. Variable(content.Length), .. content];
+
+    private static byte[] Number(int field, long value) => [.. Variable(field << 3), .. Variable(value)];
+
+    private static byte[] Variable(long value)
+    {
+        var bytes = new List<byte>();
+        var rest = (ulong)value;
+        for (; rest >= 0x80; rest >>= 7)
+        {
+            bytes.Add((byte)(rest | 0x80));
+        }
+
+        return [.. bytes, (byte)rest];
+    }
+}
