@@ -24,19 +24,17 @@ public static class EndlessGraph
             [Axis(), Tensor("rounds", Int64, [], BitConverter.GetBytes(1L << 62)), Tensor("true", Bool, [], [1])]);
     }
 
-    /// <summary>A graph that takes hours to open: the runtime multiplies its constants, large matrices in a long chain, before the first run.</summary>
+    /// <summary>A graph that takes hours to open: the runtime computes what depends on constants alone before the first run, here one operator that it cannot be stopped in.</summary>
     public static byte[] AtOpening()
     {
-        const int products = 20_000, size = 1500;
-        var nodes = new List<byte[]> { Node("Expand", ["small", "shape"], ["m0"]) };
-        for (var i = 0; i < products; i++)
-        {
-            nodes.Add(Node("MatMul", [$"m{i}", "m0"], [$"m{i + 1}"]));
-        }
-
+        const int size = 4000, window = 2000; // 2001 x 2001 means of 4 million numbers each, in 80 MB
         return Model(
-            [.. Embedded("begin"), .. nodes, Node("ReduceMax", [$"m{products}"], ["most"]), Node("Add", ["begin", "most"], ["last_hidden_state"])],
-            [Axis(), Tensor("small", Float, [], BitConverter.GetBytes(1e-4f)), Tensor("shape", Int64, [2], [.. BitConverter.GetBytes((long)size), .. BitConverter.GetBytes((long)size)])]);
+            [
+                .. Embedded("begin"), Node("Expand", ["one", "shape"], ["plane"]),
+                Node("AveragePool", ["plane"], ["means"], List("kernel_shape", window, window)), Node("ReduceMax", ["means"], ["most"], Attribute("keepdims", 0)),
+                Node("Add", ["begin", "most"], ["last_hidden_state"]),
+            ],
+            [Axis(), Tensor("one", Float, [], BitConverter.GetBytes(1f)), Tensor("shape", Int64, [4], [.. new long[] { 1, 1, size, size }.SelectMany(BitConverter.GetBytes)])]);
     }
 
     private static byte[][] Embedded(string to) => [Node("Cast", ["input_ids"], ["numbers"], Attribute("to", Float)), Node("Unsqueeze", ["numbers", "axis"], [to])];
@@ -59,6 +57,8 @@ public static class EndlessGraph
     private static byte[] Attribute(string name, long value) => [.. Text(1, name), .. Number(3, value), .. Number(20, 2)];
 
     private static byte[] Attribute(string name, byte[] graph) => [.. Text(1, name), .. Bytes(6, graph), .. Number(20, 5)];
+
+    private static byte[] List(string name, params long[] values) => [.. Text(1, name), .. values.SelectMany(v => Number(8, v)), .. Number(20, 7)];
 
     private static byte[] Tensor(string name, int type, long[] shape, byte[] data) => [.. shape.SelectMany(d => Number(1, d)), .. Number(2, type), .. Text(8, name), .. Bytes(9, data)];
 
