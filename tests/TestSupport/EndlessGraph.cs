@@ -10,8 +10,8 @@ public static class EndlessGraph
 {
     private const int Float = 1, Int64 = 7, Bool = 9; // TensorProto.DataType
 
-    /// <summary>A graph that opens at once and whose every run is a loop of 2^62 rounds.</summary>
-    public static byte[] InRuns()
+    /// <summary>A graph that opens at once and whose every run is a loop of 2^62 rounds; with <paramref name="onToken"/> only runs of texts with that token are.</summary>
+    public static byte[] InRuns(int? onToken = null)
     {
         var body = Graph(
             "body",
@@ -19,9 +19,10 @@ public static class EndlessGraph
             [],
             [Value("round", Int64), Value("go", Bool), Value("state", Float, "batch", "sequence", 1)],
             [Value("go_on", Bool), Value("next", Float, "batch", "sequence", 1)]);
+        byte[][] counted = onToken is null ? [] : [Node("Equal", ["input_ids", "id"], ["same"]), Node("Cast", ["same"], ["sames"], Attribute("to", Int64)), Node("ReduceMax", ["sames"], ["any"], Attribute("keepdims", 0)), Node("Mul", ["any", "most"], ["rounds"])];
         return Model(
-            [.. Embedded("begin"), Node("Loop", ["rounds", "true", "begin"], ["last_hidden_state"], Attribute("body", body))],
-            [Axis(), Tensor("rounds", Int64, [], BitConverter.GetBytes(1L << 62)), Tensor("true", Bool, [], [1])]);
+            [.. Embedded("begin"), .. counted, Node("Loop", ["rounds", "true", "begin"], ["last_hidden_state"], Attribute("body", body))],
+            [Axis(), Tensor("id", Int64, [], BitConverter.GetBytes((long)(onToken ?? 0))), Tensor(onToken is null ? "rounds" : "most", Int64, [], BitConverter.GetBytes(1L << 62)), Tensor("true", Bool, [], [1])]);
     }
 
     /// <summary>A graph that takes hours to open: the runtime computes what depends on constants alone before the first run, here one operator that it cannot be stopped in.</summary>
@@ -35,6 +36,28 @@ public static class EndlessGraph
                 Node("Add", ["begin", "most"], ["last_hidden_state"]),
             ],
             [Axis(), Tensor("one", Float, [], BitConverter.GetBytes(1f)), Tensor("shape", Int64, [4], [.. new long[] { 1, 1, size, size }.SelectMany(BitConverter.GetBytes)])]);
+    }
+
+    /// <summary>A graph that loads and serves, and does not come back from an operator, which no flag ends, when a text has the token <paramref name="id"/>.</summary>
+    public static byte[] OnToken(int id)
+    {
+        var then = Graph(
+            "then_body",
+            [
+                Node("ReduceMax", ["begin"], ["first"], Attribute("keepdims", 0)), Node("Expand", ["first", "shape"], ["plane"]),
+                Node("AveragePool", ["plane"], ["means"], List("kernel_shape", 2000, 2000)), Node("ReduceMax", ["means"], ["most"], Attribute("keepdims", 0)), Node("Add", ["begin", "most"], ["then"]),
+            ],
+            [],
+            [],
+            [Value("then", Float, "batch", "sequence", 1)]);
+        var otherwise = Graph("else_body", [Node("Identity", ["begin"], ["else"])], [], [], [Value("else", Float, "batch", "sequence", 1)]);
+        return Model(
+            [
+                .. Embedded("begin"), Node("Equal", ["input_ids", "id"], ["same"]), Node("Cast", ["same"], ["sames"], Attribute("to", Float)),
+                Node("ReduceMax", ["sames"], ["any"], Attribute("keepdims", 0)), Node("Cast", ["any"], ["condition"], Attribute("to", Bool)),
+                Node("If", ["condition"], ["last_hidden_state"], Attribute("then_branch", then), Attribute("else_branch", otherwise)),
+            ],
+            [Axis(), Tensor("id", Int64, [], BitConverter.GetBytes((long)id)), Tensor("shape", Int64, [4], [.. new long[] { 1, 1, 4000, 4000 }.SelectMany(BitConverter.GetBytes)])]);
     }
 
     private static byte[][] Embedded(string to) => [Node("Cast", ["input_ids"], ["numbers"], Attribute("to", Float)), Node("Unsqueeze", ["numbers", "axis"], [to])];
