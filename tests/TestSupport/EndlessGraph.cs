@@ -26,9 +26,10 @@ public static class EndlessGraph
     }
 
     /// <summary>A graph that takes hours to open: the runtime computes what depends on constants alone before the first run, here one operator that it cannot be stopped in.</summary>
-    public static byte[] AtOpening()
+    /// <param name="size">Side of a plane whose means over windows of half that side are computed: time grows with its fourth power. 4000 are hours and 80 MB.</param>
+    public static byte[] AtOpening(int size = 4000)
     {
-        const int size = 4000, window = 2000; // 2001 x 2001 means of 4 million numbers each, in 80 MB
+        var window = size / 2;
         return Model(
             [
                 .. Embedded("begin"), Node("Expand", ["one", "shape"], ["plane"]),
