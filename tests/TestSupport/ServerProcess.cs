@@ -180,16 +180,19 @@ public sealed partial class ServerProcess : IAsyncDisposable
     }
 
     /// <summary>Waits for the end of the process and of its output.</summary>
-    public async Task EndedAsync()
+    public Task EndedAsync() => EndedWithinAsync(StartLimit);
+
+    /// <summary>Waits for the end of the process and of its output, which must come in that time.</summary>
+    public async Task EndedWithinAsync(TimeSpan time)
     {
-        using var limit = new CancellationTokenSource(StartLimit);
+        using var limit = new CancellationTokenSource(time);
         try
         {
             await process.WaitForExitAsync(limit.Token);
         }
         catch (OperationCanceledException)
         {
-            throw new TimeoutException($"The process did not end in {StartLimit.TotalSeconds} s:\n{Log}");
+            throw new TimeoutException($"The process did not end in {time.TotalSeconds} s:\n{Log}");
         }
     }
 

@@ -62,6 +62,17 @@ public sealed record ExecutionOptions
     /// <summary>Folder for what may be kept between starts (optimized graphs with packed weights, measured costs of runs); null = a temporary folder, and costs are measured anew.</summary>
     public string? CacheDirectory { get; init; }
 
+    /// <summary>
+    /// Seconds that a folder may take to load, first runs included; one that takes longer fails, so that a graph without an end keeps nobody waiting. Raise it for very
+    /// large models on slow disks.
+    /// </summary>
+    [Range(1, 86_400)]
+    public double LoadTimeoutSeconds { get; init; } = 600;
+
+    /// <summary>Seconds that one run may take; a longer one is ended and its sequences fail. Beside it every request has its own deadline. Raise it for very long texts on few cores.</summary>
+    [Range(1, 86_400)]
+    public double RunTimeoutSeconds { get; init; } = 300;
+
     /// <summary>The workers and the most threads of a batch that the settings mean on this machine: cores as <see cref="Environment.ProcessorCount"/> counts them (it honours container limits).</summary>
     internal (int Workers, int Threads) Resolve(bool gpu)
     {

@@ -30,16 +30,21 @@ internal sealed class Graph : IGraph, IDisposable
 
     private readonly GraphSource source;
     private readonly PreparedGraph? prepared;
-    private readonly ConcurrentDictionary<(OutputSet Outputs, int Threads), Lazy<Task<GraphVariant>>> variants = [];
+    private readonly TimeProvider time;
+    private readonly IReadOnlyList<FileStamp> files; // as they were when the graph was opened
+    private readonly ConcurrentDictionary<(OutputSet Outputs, int Threads), Opening> variants = [];
     private readonly HashSet<string> exposed;
     private readonly GraphVariant plain;
     private readonly Dictionary<string, int[]> outputs;
     private readonly int heads;
+    private readonly CancellationTokenSource closing = new();
 
-    private Graph(GraphSource source, InferenceSession session, PreparedGraph? prepared, ExecutionDevice device)
+    private Graph(GraphSource source, InferenceSession session, PreparedGraph? prepared, ExecutionDevice device, TimeProvider time)
     {
         this.source = source;
         this.prepared = prepared;
+        this.time = time;
+        files = FileStamp.Of(source.Summary);
         Device = device;
         heads = source.Config.Heads ?? AssumedHeads;
         Inputs = InputBinding.BindAll(Path.GetFileName(source.Summary.File), session.InputMetadata, source.Config, source.Given);
@@ -53,7 +58,7 @@ internal sealed class Graph : IGraph, IDisposable
         Constraints = new BatchConstraints(source.Summary.QuantizesActivations ? 1 : FixedBatch ?? int.MaxValue, EqualLengthsOnly: !HasMask, fixedLength);
         Outputs = Comparable(session.OutputMetadata);
         plain = new GraphVariant(session, this);
-        variants[(OutputSet.Plain, 1)] = new Lazy<Task<GraphVariant>>(Task.FromResult(plain));
+        variants[(OutputSet.Plain, 1)] = new Opening(plain);
     }
 
     /// <summary>Where it runs.</summary>
@@ -83,25 +88,30 @@ internal sealed class Graph : IGraph, IDisposable
     /// <summary>Why the variants do not share their weights, or null when they do.</summary>
     public string? NotShared { get; private set; }
 
+    /// <summary>Told of every variant that could not be opened.</summary>
+    public Action<ModelLoadException>? OpeningFailed { get; set; }
+
     /// <inheritdoc/>
     public IReadOnlyList<string> Outputs { get; }
 
     /// <summary>Opens a graph with its own outputs and one thread.</summary>
     /// <exception cref="ModelLoadException">The file is damaged, or its inputs cannot be fed.</exception>
-    public static Graph Open(GraphSource source, ExecutionDevice device)
+    /// <exception cref="OperationCanceledException">It was cancelled. What the runtime does inside one operator goes on to that operator's end.</exception>
+    public static Graph Open(GraphSource source, ExecutionDevice device, TimeProvider? time = null, CancellationToken cancellation = default)
     {
+        time ??= TimeProvider.System;
         var file = source.Summary.File;
         if (PreparedGraph.Find(source.Summary, device) is { } kept)
         {
-            var mapped = Session(file, kept.File, null, device, 1);
-            return Guarded(() => new Graph(source, mapped, kept, device), mapped);
+            var mapped = Session(file, kept.File, null, device, 1, cancellation);
+            return Guarded(() => new Graph(source, mapped, kept, device, time), mapped);
         }
 
         var writing = PreparedGraph.Begin(source.Summary, device, out var whyNot);
         InferenceSession session;
         try
         {
-            session = Session(file, file, writing, device, 1);
+            session = Session(file, file, writing, device, 1, cancellation);
         }
         catch (ModelLoadException) when (writing is not null)
         {
@@ -109,11 +119,16 @@ internal sealed class Graph : IGraph, IDisposable
             writing.Dispose();
             whyNot = $"no optimized copy can be written to {writing.Directory}";
             writing = null;
-            session = Session(file, file, null, device, 1);
+            session = Session(file, file, null, device, 1, cancellation);
+        }
+        catch (OperationCanceledException)
+        {
+            writing?.Dispose();
+            throw;
         }
 
-        var graph = Guarded(() => new Graph(source, session, null, device) { NotShared = whyNot }, session);
-        return writing is null ? graph : graph.Reopened(writing);
+        var graph = Guarded(() => new Graph(source, session, null, device, time) { NotShared = whyNot }, session);
+        return writing is null ? graph : graph.Reopened(writing, cancellation);
     }
 
     /// <summary>From now on every sequence runs alone; called before the first batch.</summary>
@@ -123,7 +138,7 @@ internal sealed class Graph : IGraph, IDisposable
     public static string Explain(InferenceException failure) => failure.InnerException is { } inner ? NativeMessage.Short(inner) : failure.Message.TrimEnd('.');
 
     /// <summary>Runs rows with the graph's own outputs on one thread.</summary>
-    public IBatchOutputs Run(IReadOnlyList<GraphInput> rows, IReadOnlyCollection<string> names) => plain.Run(rows, names, CancellationToken.None);
+    public IBatchOutputs Run(IReadOnlyList<GraphInput> rows, IReadOnlyCollection<string> names, CancellationToken cancellation = default) => plain.Run(rows, names, cancellation);
 
     /// <inheritdoc/>
     public bool HasOutput(string name) => outputs.ContainsKey(name) || exposed.Contains(name);
@@ -156,25 +171,31 @@ internal sealed class Graph : IGraph, IDisposable
 
     /// <inheritdoc/>
     public IGraphVariant? Opened(OutputSet outputs, int threads) =>
-        variants.TryGetValue((outputs, threads), out var variant) && variant is { IsValueCreated: true, Value.IsCompletedSuccessfully: true } ? variant.Value.Result : null;
+        variants.TryGetValue((outputs, threads), out var opening) ? opening.Variant : null;
 
     /// <inheritdoc/>
-    public Task OpenAsync(OutputSet outputs, int threads) =>
-        variants.GetOrAdd((outputs, threads), static (key, graph) => new Lazy<Task<GraphVariant>>(() => Task.Run(() => graph.OpenVariant(key.Outputs, key.Threads))), this).Value;
+    public Task OpenAsync(OutputSet outputs, int threads)
+    {
+        var key = (outputs, threads);
+        while (true)
+        {
+            var opening = variants.GetOrAdd(key, static (key, graph) => new Opening(graph, key, 1), this);
+            if (!opening.MayTryAgain)
+            {
+                return opening.Task;
+            }
 
-    /// <summary>Closes every variant; one that is being opened is waited for. Nobody may run any more.</summary>
+            variants.TryUpdate(key, new Opening(this, key, opening.Attempt + 1), opening);
+        }
+    }
+
+    /// <summary>Closes every variant; one that is being opened is told to end, and closed when it has. Nobody may run any more.</summary>
     public void Dispose()
     {
-        foreach (var variant in variants.Values)
+        closing.Cancel();
+        foreach (var opening in variants.Values)
         {
-            try
-            {
-                variant.Value.GetAwaiter().GetResult().Dispose();
-            }
-            catch (ModelLoadException)
-            {
-                // It could not be opened: there is nothing to close.
-            }
+            opening.Task.ContinueWith(static opened => opened.Result.Dispose(), CancellationToken.None, TaskContinuationOptions.OnlyOnRanToCompletion | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
         }
 
         prepared?.Dispose();
@@ -202,15 +223,15 @@ internal sealed class Graph : IGraph, IDisposable
     }
 
     // The session of the file makes way for one of the copy, once both have given the same numbers.
-    private Graph Reopened(PreparedGraph written)
+    private Graph Reopened(PreparedGraph written, CancellationToken cancellation)
     {
         Graph? copy = null;
         try
         {
             written.Complete();
-            var session = Session(source.Summary.File, written.File, null, Device, 1);
-            copy = Guarded(() => new Graph(source, session, written, Device), session);
-            if (GivesSame(copy))
+            var session = Session(source.Summary.File, written.File, null, Device, 1, cancellation);
+            copy = Guarded(() => new Graph(source, session, written, Device, time), session);
+            if (GivesSame(copy, cancellation))
             {
                 Dispose();
                 return copy;
@@ -222,20 +243,26 @@ internal sealed class Graph : IGraph, IDisposable
         {
             NotShared = $"its optimized copy cannot be used: {e.Message.TrimEnd('.')}";
         }
+        catch (OperationCanceledException)
+        {
+            (copy as IDisposable ?? written).Dispose();
+            Dispose();
+            throw;
+        }
 
         (copy as IDisposable ?? written).Dispose();
         return this;
     }
 
     // Whether both compute the same for a short sequence of the first ids. A graph that does not run is left to the warm-up, which says why.
-    private bool GivesSame(Graph other)
+    private bool GivesSame(Graph other, CancellationToken cancellation)
     {
         GraphInput[] rows = [new([.. Enumerable.Range(0, Constraints.FixedLength ?? 8).Select(i => i % 2)])];
         var names = Outputs;
         try
         {
-            using var mine = Run(rows, names);
-            using var others = other.Run(rows, names);
+            using var mine = Run(rows, names, cancellation);
+            using var others = other.Run(rows, names, cancellation);
             return names.All(name => mine.Row(name, 0).Data.SequenceEqual(others.Row(name, 0).Data));
         }
         catch (InferenceException)
@@ -244,27 +271,93 @@ internal sealed class Graph : IGraph, IDisposable
         }
     }
 
+    private GraphVariant OpenVariant(OutputSet set, int threads, int attempt)
+    {
+        ModelLoadException failure;
+        try
+        {
+            return OpenVariant(set, threads);
+        }
+        catch (Exception e) when (e is ModelLoadException or IOException or UnauthorizedAccessException or OutOfMemoryException)
+        {
+            // What the files hold stays as it is; a file that is gone, a disk or memory that fails may come back.
+            var vanished = prepared is { IsIntact: false } ? "its optimized copy is not there any more" : null;
+            failure = (Passing(e, source.Summary.File) ?? vanished) is { } cause ? new ModelLoadException(cause, e) { RetryAfter = Pause(attempt) }
+                : set == OutputSet.Plain ? (ModelLoadException)e
+                : e.InnerException is OnnxRuntimeException ? new ModelLoadException("The runtime does not run this model with its attention probabilities as outputs. Export it with attn_implementation=eager.", e)
+                : (ModelLoadException)e;
+        }
+
+        OpeningFailed?.Invoke(failure);
+        throw failure;
+    }
+
     private GraphVariant OpenVariant(OutputSet set, int threads)
     {
         var summary = source.Summary;
+        var file = prepared is { IsIntact: true } ? prepared.File : Unchanged();
         if (set == OutputSet.Plain)
         {
-            return new GraphVariant(Session(summary.File, prepared?.File ?? summary.File, null, Device, threads), this);
+            return new GraphVariant(Session(summary.File, file, null, Device, threads, closing.Token), this);
         }
 
-        var (file, model) = (prepared?.File ?? summary.File, source.Expose(prepared?.File ?? summary.File));
+        var model = source.Expose(file);
         if (model is null)
         {
-            (file, model) = (summary.File, source.Expose(summary.File) ?? throw new ModelLoadException("The graph shows no attention."));
+            (file, model) = (Unchanged(), source.Expose(summary.File) ?? throw new ModelLoadException("The graph shows no attention."));
+        }
+
+        return new GraphVariant(Session(summary.File, file, null, Device, threads, closing.Token, model), this);
+    }
+
+    // The path of the graph's file, as long as it is the very file that was loaded: another one would answer beside it with other numbers.
+    private string Unchanged()
+    {
+        foreach (var before in files)
+        {
+            if (FileStamp.Of(before.File) != before)
+            {
+                throw new FileNotFoundException(File.Exists(before.File)
+                    ? $"{Path.GetFileName(before.File)} has been changed since the model was loaded; load the model again"
+                    : $"{before.File} is not there any more");
+            }
+        }
+
+        return source.Summary.File;
+    }
+
+    private static TimeSpan Pause(int attempt) => TimeSpan.FromSeconds(Math.Min(60, 1 << Math.Min(attempt - 1, 6)));
+
+    // The cause of a failure that may pass, or null.
+    private static string? Passing(Exception failure, string file)
+    {
+        for (var e = failure; e is not null; e = e.InnerException)
+        {
+            if (e is IOException or UnauthorizedAccessException)
+            {
+                return e.Message;
+            }
+
+            if (e is OutOfMemoryException || (e is OnnxRuntimeException && (e.Message.Contains("bad_alloc", StringComparison.Ordinal) || e.Message.Contains("Failed to allocate memory", StringComparison.Ordinal))))
+            {
+                return "there is not enough memory to open it";
+            }
         }
 
         try
         {
-            return new GraphVariant(Session(summary.File, file, null, Device, threads, model), this);
+            using var handle = File.OpenHandle(file);
+            var buffer = new byte[1 << 16];
+            for (var at = 0L; RandomAccess.Read(handle, buffer, at) is > 0 and var read; at += read)
+            {
+                // Whether the disk gives it shows when it is read.
+            }
+
+            return null;
         }
-        catch (ModelLoadException e)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new ModelLoadException("The runtime does not run this model with its attention probabilities as outputs. Export it with attn_implementation=eager.", e);
+            return e.Message;
         }
     }
 
@@ -289,11 +382,13 @@ internal sealed class Graph : IGraph, IDisposable
     }
 
     // A session of a file, or of its edited bytes (external data is then still found from the file's folder). An optimized copy is taken as it is.
-    private static InferenceSession Session(string original, string file, PreparedGraph? write, ExecutionDevice device, int threads, byte[]? edited = null)
+    private static InferenceSession Session(string original, string file, PreparedGraph? write, ExecutionDevice device, int threads, CancellationToken cancellation, byte[]? edited = null)
     {
+        cancellation.ThrowIfCancellationRequested();
+        using var options = device.CreateSessionOptions(threads, optimize: file == original);
+        using var cancelled = cancellation.UnsafeRegister(static o => ((SessionOptions)o!).SetLoadCancellationFlag(true), options);
         try
         {
-            using var options = device.CreateSessionOptions(threads, optimize: file == original);
             write?.WriteTo(options);
             if (edited is null)
             {
@@ -305,7 +400,68 @@ internal sealed class Graph : IGraph, IDisposable
         }
         catch (OnnxRuntimeException e)
         {
-            throw new ModelLoadException($"{Path.GetFileName(original)}: ONNX Runtime cannot load the graph: {NativeMessage.Short(e)}. Download or export the file again.", e);
+            cancellation.ThrowIfCancellationRequested();
+            throw Passing(e, original) is { } cause
+                ? new ModelLoadException($"{Path.GetFileName(original)} cannot be read: {NativeMessage.Short(cause)}. Load the model again when it can.", e) { RetryAfter = Pause(1) }
+                : new ModelLoadException($"{Path.GetFileName(original)}: ONNX Runtime cannot load the graph: {NativeMessage.Short(e)}. Download or export the file again.", e);
         }
+    }
+
+    /// <summary>A file as it was at a moment; zero bytes where it was absent.</summary>
+    private sealed record FileStamp(string File, long Bytes, DateTime Written)
+    {
+        public static FileStamp Of(string file) => new FileInfo(file) is { Exists: true } info ? new FileStamp(file, info.Length, info.LastWriteTimeUtc) : new FileStamp(file, 0, default);
+
+        public static IReadOnlyList<FileStamp> Of(GraphSummary summary) =>
+            [Of(summary.File), .. summary.ExternalData.Select(name => Of(Path.Combine(Path.GetDirectoryName(summary.File)!, name)))];
+    }
+
+    /// <summary>The one attempt to open a variant that everybody waits for; after one that may go better another time the next takes its place.</summary>
+    private sealed class Opening
+    {
+        private readonly Lazy<Task<GraphVariant>> task;
+        private readonly TimeProvider time;
+        private long failedAt;
+
+        public Opening(GraphVariant open)
+        {
+            task = new Lazy<Task<GraphVariant>>(System.Threading.Tasks.Task.FromResult(open));
+            time = TimeProvider.System;
+        }
+
+        public Opening(Graph graph, (OutputSet Outputs, int Threads) key, int attempt)
+        {
+            time = graph.time;
+            Attempt = attempt;
+            task = new Lazy<Task<GraphVariant>>(() => System.Threading.Tasks.Task.Factory.StartNew(
+                () =>
+                {
+                    try
+                    {
+                        return graph.OpenVariant(key.Outputs, key.Threads, attempt);
+                    }
+                    catch
+                    {
+                        Volatile.Write(ref failedAt, time.GetTimestamp());
+                        throw;
+                    }
+                },
+                CancellationToken.None,
+                TaskCreationOptions.LongRunning,
+                TaskScheduler.Default));
+        }
+
+        /// <summary>Which attempt it is, from 1.</summary>
+        public int Attempt { get; }
+
+        /// <summary>The variant, or its failure; starts the attempt.</summary>
+        public Task<GraphVariant> Task => task.Value;
+
+        /// <summary>The variant when it is open, else null.</summary>
+        public GraphVariant? Variant => task is { IsValueCreated: true, Value.IsCompletedSuccessfully: true } ? task.Value.Result : null;
+
+        /// <summary>True when the attempt failed for a cause that may have passed, and long enough ago.</summary>
+        public bool MayTryAgain =>
+            task is { IsValueCreated: true, Value.Exception.InnerException: ModelLoadException { RetryAfter: { } pause } } && time.GetElapsedTime(Volatile.Read(ref failedAt)) >= pause;
     }
 }

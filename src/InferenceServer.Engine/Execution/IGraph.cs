@@ -35,7 +35,10 @@ internal interface IGraph
     IGraphVariant? Opened(OutputSet outputs, int threads);
 
     /// <summary>Opens a variant off the caller's thread, once; every caller gets the same outcome, a failure too.</summary>
-    /// <exception cref="Diagnostics.ModelLoadException">The runtime does not run the graph with these outputs; remembered, never tried again.</exception>
+    /// <exception cref="Diagnostics.ModelLoadException">
+    /// The runtime does not run the graph with these outputs; remembered, never tried again. With <see cref="Diagnostics.ModelLoadException.RetryAfter"/>: its files cannot be
+    /// read, or there is no memory; the first call after that time tries again, which it says after 1 second, 2, 4, and so on up to 60.
+    /// </exception>
     Task OpenAsync(OutputSet outputs, int threads);
 }
 

@@ -8,9 +8,12 @@ namespace InferenceServer.Engine.Execution;
 internal static partial class NativeMessage
 {
     /// <summary>The message on one line, without error codes, source locations and folders.</summary>
-    public static string Short(Exception e)
+    public static string Short(Exception e) => Short(e.Message);
+
+    /// <summary>The same of a message.</summary>
+    public static string Short(string message)
     {
-        var text = CodePrefix().Replace(e.Message, "");
+        var text = CodePrefix().Replace(message, "");
         text = SourceLocation().Replace(text, "");
         text = Folder().Replace(text, "");
         text = WhiteSpace().Replace(text, " ").Trim().TrimEnd('.');

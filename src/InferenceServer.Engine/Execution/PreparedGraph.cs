@@ -22,6 +22,7 @@ internal sealed class PreparedGraph : IDisposable
 
     private readonly string? final; // where it goes when it is complete; null where it stays
     private readonly bool temporary;
+    private (long Graph, long Weights)? written; // bytes of its files
 
     private PreparedGraph(string directory, string? final, bool temporary)
     {
@@ -45,6 +46,7 @@ internal sealed class PreparedGraph : IDisposable
         }
 
         var found = new PreparedGraph(Path.Combine(cache, Key(summary)), null, temporary: false);
+        found.written = found.Lengths();
         try
         {
             return System.IO.File.Exists(found.CompleteFile) && System.IO.File.ReadAllText(found.CompleteFile) == found.Sizes() ? found : null;
@@ -92,6 +94,9 @@ internal sealed class PreparedGraph : IDisposable
         }
     }
 
+    /// <summary>True while its files are there as they were written: mapping others would end the process.</summary>
+    public bool IsIntact => written is { } lengths && lengths.Graph > 0 && Lengths() == lengths;
+
     /// <summary>Has the session that is opened next write the copy.</summary>
     public void WriteTo(SessionOptions options)
     {
@@ -104,6 +109,7 @@ internal sealed class PreparedGraph : IDisposable
     /// <summary>The copy is written: it is put where the next start finds it.</summary>
     public void Complete()
     {
+        written = Lengths();
         if (final is null)
         {
             return;
@@ -143,6 +149,12 @@ internal sealed class PreparedGraph : IDisposable
 
     // A copy that was cut short has other sizes: mapping it would end the process.
     private string Sizes() => string.Create(CultureInfo.InvariantCulture, $"{new FileInfo(File).Length} {new FileInfo(Path.Combine(Directory, WeightsName)).Length}");
+
+    private (long Graph, long Weights) Lengths()
+    {
+        var (graph, weights) = (new FileInfo(File), new FileInfo(Path.Combine(Directory, WeightsName)));
+        return (graph.Exists ? graph.Length : -1, weights.Exists ? weights.Length : -1);
+    }
 
     private static long WeightsOf(GraphSummary summary) => Files(summary).Sum(file => file.Length);
 

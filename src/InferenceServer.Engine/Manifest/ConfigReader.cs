@@ -9,6 +9,12 @@ internal static class ConfigReader
 {
     private const int MostLabels = 1_000_000;
 
+    // Far above every model known, and small enough for what is counted with them: selections of heads, bytes of a run.
+    private const int MostHeads = 4096;
+    private const int MostLayers = 4096;
+    private const int MostWidth = 1 << 20;
+    private const int MostTokens = 1 << 26;
+
     /// <summary>Nested configurations that describe the text model (multimodal ones, encoder-decoder pairs, genai_config.json).</summary>
     private static readonly string[][] Nested = [["text_config"], ["llm_config"], ["language_config"], ["model"], ["model", "decoder"], ["encoder"], ["model", "encoder"]];
 
@@ -30,15 +36,21 @@ internal static class ConfigReader
         }
 
         var both = Flag(root, "is_encoder_decoder");
-        var hidden = Size(sections, file, "hidden_size", "d_model", "dim", "n_embd", "emb_dim", "model_dim", "embed_dim", "hidden_dim");
+        var hidden = Size(sections, file, MostWidth, "hidden_size", "d_model", "dim", "n_embd", "emb_dim", "model_dim", "embed_dim", "hidden_dim");
         var layers = both
-            ? Size(sections, file, "encoder_layers", "num_encoder_layers", "num_layers", "num_hidden_layers", "n_layer", "n_layers")
-            : Size(sections, file, "num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers");
+            ? Size(sections, file, MostLayers, "encoder_layers", "num_encoder_layers", "num_layers", "num_hidden_layers", "n_layer", "n_layers")
+            : Size(sections, file, MostLayers, "num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers");
         var heads = both
-            ? Size(sections, file, "encoder_attention_heads", "num_encoder_heads", "num_attention_heads", "num_heads", "n_head", "n_heads")
-            : Size(sections, file, "num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads", "decoder_attention_heads");
-        var keyValueHeads = Size(sections, file, "num_key_value_heads", "num_kv_heads", "n_head_kv", "n_kv_heads")
+            ? Size(sections, file, MostHeads, "encoder_attention_heads", "num_encoder_heads", "num_attention_heads", "num_heads", "n_head", "n_heads")
+            : Size(sections, file, MostHeads, "num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads", "decoder_attention_heads");
+        var keyValueHeads = Size(sections, file, MostHeads, "num_key_value_heads", "num_kv_heads", "n_head_kv", "n_kv_heads")
             ?? (sections.Any(s => Flag(s, "multi_query") && !Flag(s, "new_decoder_architecture")) ? 1 : heads);
+        var headSize = Size(sections, file, MostWidth, "head_dim", "d_kv", "attention_head_size", "head_size", "kv_channels");
+        if (headSize is null && heads > hidden)
+        {
+            throw new ModelLoadException(string.Create(CultureInfo.InvariantCulture, $"{file} says that there are {heads} attention heads for a hidden size of {hidden}: a head would have no number. Correct the number of heads, or add head_dim."));
+        }
+
         var pad = Id(sections, "pad_token_id");
         return new ModelConfig
         {
@@ -49,15 +61,15 @@ internal static class ConfigReader
             Layers = layers,
             Heads = heads,
             KeyValueHeads = keyValueHeads,
-            HeadSize = Size(sections, file, "head_dim", "d_kv", "attention_head_size", "head_size", "kv_channels") ?? (hidden % heads == 0 ? hidden / heads : null),
-            DecoderLayers = both ? Size(decoder, file, "decoder_layers", "num_decoder_layers", "num_hidden_layers", "n_layer") ?? layers : null,
-            DecoderHeads = both ? Size(decoder, file, "decoder_attention_heads", "num_decoder_heads", "num_attention_heads", "n_head") ?? heads : null,
+            HeadSize = headSize ?? (hidden % heads == 0 ? hidden / heads : null),
+            DecoderLayers = both ? Size(decoder, file, MostLayers, "decoder_layers", "num_decoder_layers", "num_hidden_layers", "n_layer") ?? layers : null,
+            DecoderHeads = both ? Size(decoder, file, MostHeads, "decoder_attention_heads", "num_decoder_heads", "num_attention_heads", "n_head") ?? heads : null,
             MaxPositions = Positions(
                 Size(
-                    sections, file, "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length", "max_seq_length", "max_source_positions",
+                    sections, file, int.MaxValue, "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length", "max_seq_length", "max_source_positions",
                     "context_length", "seq_len", "max_length_positions"),
                 pad),
-            VocabularySize = Size(sections, file, "vocab_size", "n_vocab", "padded_vocab_size", "n_words"),
+            VocabularySize = Size(sections, file, MostTokens, "vocab_size", "n_vocab", "padded_vocab_size", "n_words"),
             Labels = Labels(root, file),
             ProblemType = Text(root, "problem_type"),
             PadTokenId = pad,
@@ -95,7 +107,7 @@ internal static class ConfigReader
         return root;
     }
 
-    private static int? Size(List<JsonElement> sections, string file, params ReadOnlySpan<string> names)
+    private static int? Size(List<JsonElement> sections, string file, int most, params ReadOnlySpan<string> names)
     {
         foreach (var section in sections)
         {
@@ -106,9 +118,9 @@ internal static class ConfigReader
                     continue;
                 }
 
-                if (!value.TryGetDouble(out var number) || number != Math.Floor(number) || number > int.MaxValue)
+                if (!value.TryGetDouble(out var number) || number != Math.Floor(number) || number < -1 || number > most)
                 {
-                    throw new ModelLoadException($"{file}: $.{name} is {value.GetRawText()}, which is no size. Correct it to a whole number.");
+                    throw new ModelLoadException(string.Create(CultureInfo.InvariantCulture, $"{file}: $.{name} is {value.GetRawText()}, which is no size. Correct it to a whole number from 1 to {most}."));
                 }
 
                 // -1 and 0 stand for "none" in several families.

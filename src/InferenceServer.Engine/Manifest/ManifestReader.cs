@@ -57,9 +57,15 @@ internal static class ManifestReader
     /// <summary>config.json, else genai_config.json, else nothing but the graph.</summary>
     public static ModelConfig Config(string folder, List<string> notes)
     {
-        if (JsonFile.ReadObject(folder, "config.json") is { } config)
+        if (JsonFile.ReadObject(folder, "config.json") is { } json)
         {
-            return ModelConfig.From(config);
+            var config = ModelConfig.From(json);
+            if (config is { HiddenSize: { } hidden, Heads: { } heads, HeadSize: null })
+            {
+                notes.Add($"config.json says that there are {heads} attention heads, which do not divide the hidden size of {hidden}: transformers refuses that for most families. Attention is read with that number of heads.");
+            }
+
+            return config;
         }
 
         if (JsonFile.ReadObject(folder, "genai_config.json") is { } genai)

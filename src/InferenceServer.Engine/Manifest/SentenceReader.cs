@@ -144,7 +144,7 @@ internal static class SentenceReader
         }
 
         return new SentencePipeline(
-            modules, source, prompts, prompt, late is null ? Length(bert) : null, bert is { } b && ConfigReader.Flag(b, "do_lower_case"), late is null ? Similarity(settings) : null, complete, file, unsupported, tokenModules, sparse, late, score);
+            modules, source, prompts, prompt, late is null ? Length(bert, file) : null, bert is { } b && ConfigReader.Flag(b, "do_lower_case"), late is null ? Similarity(settings) : null, complete, file, unsupported, tokenModules, sparse, late, score);
 
         string? Missing(string type, string path)
         {
@@ -417,8 +417,19 @@ internal static class SentenceReader
         return (null, null);
     }
 
-    private static int? Length(JsonElement? bert) =>
-        bert is { } b && b.TryGetProperty("max_seq_length", out var length) && length.ValueKind == JsonValueKind.Number && length.TryGetInt32(out var tokens) && tokens > 0 ? tokens : null;
+    // As of model_max_length: huge numbers stand for "no limit", and what is no number of tokens the reference cannot cut texts at.
+    private static int? Length(JsonElement? bert, string? file)
+    {
+        const double NoLimit = 1e9;
+        if (bert is not { } b || !b.TryGetProperty("max_seq_length", out var length) || length.ValueKind != JsonValueKind.Number || (length.TryGetDouble(out var number) && number >= NoLimit))
+        {
+            return null;
+        }
+
+        return number >= 1 && number == Math.Floor(number)
+            ? (int)number
+            : throw new ModelLoadException($"{file}: $.max_seq_length is {length.GetRawText()}, which is no number of tokens. Correct it to a whole number from 1, or remove it where no file should limit the length.");
+    }
 
     private static string? Similarity(JsonElement? settings) => settings is { } s && ConfigReader.Text(s, "similarity_fn_name") is { } name
         ? name switch

@@ -30,14 +30,24 @@ internal sealed class Batch(GraphExecutor executor, IReadOnlyList<WorkItem> item
     /// <summary>Milliseconds that the run is predicted to take.</summary>
     public double Cost { get; } = cost;
 
-    /// <summary>Fires when nobody waits for the batch any more.</summary>
-    public CancellationToken Abandoned => stop.Token;
+    /// <summary>Fires when nobody waits for the batch any more, or it has run too long.</summary>
+    public CancellationToken Terminated => stop.Token;
+
+    /// <summary>True when it was stopped because it had run too long.</summary>
+    public bool IsOverdue { get; private set; }
 
     /// <summary>Ends with the batch.</summary>
     public Task Ended => ended.Task;
 
     /// <summary>The batch has ended.</summary>
     public void End() => ended.TrySetResult();
+
+    /// <summary>Stops the run when it has taken so long (null: never), unless what is given back is disposed before.</summary>
+    public IDisposable? StopAfter(TimeSpan? limit, TimeProvider time) =>
+        limit is { } most ? time.CreateTimer(static batch => ((Batch)batch!).StopOverdue(), this, most, Timeout.InfiniteTimeSpan) : null;
+
+    /// <summary>Stops the run, whoever waits for it.</summary>
+    public void Stop() => stop.Cancel();
 
     /// <summary>Stops the run when nobody waits for any of its sequences.</summary>
     public void StopIfAbandoned()
@@ -46,5 +56,11 @@ internal sealed class Batch(GraphExecutor executor, IReadOnlyList<WorkItem> item
         {
             stop.Cancel();
         }
+    }
+
+    private void StopOverdue()
+    {
+        IsOverdue = true;
+        stop.Cancel();
     }
 }

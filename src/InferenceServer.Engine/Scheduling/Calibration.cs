@@ -14,7 +14,8 @@ internal sealed record MeasuredCost(string Model, int Threads, CostModel Cost);
 /// <param name="maxThreads">Most threads of a batch.</param>
 /// <param name="maxBatchTokens">Most padded tokens of a batch: larger ones are not made, and not measured.</param>
 /// <param name="store">Where costs are kept between starts.</param>
-internal sealed class Calibration(Scheduler scheduler, int maxThreads, int maxBatchTokens, CostStore store)
+/// <param name="runTimeout">How long the runs of one shape may take.</param>
+internal sealed class Calibration(Scheduler scheduler, int maxThreads, int maxBatchTokens, CostStore store, TimeSpan? runTimeout = null)
 {
     private const int Repetitions = 5; // the least of them counts
     private const int MostTries = 4; // to measure several threads: other programs on the same cores slow them out of proportion
@@ -73,7 +74,7 @@ internal sealed class Calibration(Scheduler scheduler, int maxThreads, int maxBa
 
         try
         {
-            return Measure(next, batch.Variant) ? Finish(next) : null;
+            return Measure(next, batch) ? Finish(next) : null;
         }
         finally
         {
@@ -96,7 +97,7 @@ internal sealed class Calibration(Scheduler scheduler, int maxThreads, int maxBa
     }
 
     // The runs of one shape; true when it was the last.
-    private bool Measure(Measurement m, IGraphVariant variant)
+    private bool Measure(Measurement m, Batch batch)
     {
         var constraints = m.Executor.Graph.Constraints;
         var shapes = Shapes.Where(s => s.Length <= m.Longest && s.Rows <= constraints.MaxSequences && s.Rows * s.Length <= maxBatchTokens && constraints.FixedLength is null).ToArray();
@@ -109,17 +110,18 @@ internal sealed class Calibration(Scheduler scheduler, int maxThreads, int maxBa
         GraphInput[] inputs = [.. Enumerable.Range(0, rows).Select(_ => new GraphInput([.. Enumerable.Range(0, length).Select(i => i % 2)]))];
         string[] outputs = [m.Executor.Graph.Outputs[0]];
         var least = double.PositiveInfinity;
+        using var overdue = batch.StopAfter(runTimeout, scheduler.Time);
         try
         {
             // The first run only makes room for the others.
             for (var i = 0; i <= Repetitions; i++)
             {
                 var started = scheduler.Time.GetTimestamp();
-                variant.Run(inputs, outputs, CancellationToken.None).Dispose();
+                batch.Variant.Run(inputs, outputs, batch.Terminated).Dispose();
                 least = i == 0 ? least : Math.Min(least, scheduler.Time.GetElapsedTime(started).TotalMilliseconds);
             }
         }
-        catch (InferenceException)
+        catch (Exception e) when (e is InferenceException or OperationCanceledException)
         {
             return true; // what was measured before will do
         }

@@ -94,7 +94,9 @@ internal sealed class Scheduler
         Task[] ends;
         lock (gate)
         {
-            ends = [.. running.Where(batch => batch.Executor == executor).Select(batch => batch.Ended)];
+            var own = running.Where(batch => batch.Executor == executor).ToList();
+            own.ForEach(batch => batch.StopIfAbandoned()); // nobody waits for a measurement
+            ends = [.. own.Select(batch => batch.Ended)];
         }
 
         await Task.WhenAll(ends).ConfigureAwait(false);
@@ -151,6 +153,15 @@ internal sealed class Scheduler
 
     /// <summary>True when the scheduler has stopped.</summary>
     public bool IsStopped => Volatile.Read(ref stopped);
+
+    /// <summary>Stops every run, whoever waits for it.</summary>
+    public void Terminate()
+    {
+        lock (gate)
+        {
+            running.ForEach(batch => batch.Stop());
+        }
+    }
 
     /// <summary>Lets every waiting worker go.</summary>
     public void Stop()

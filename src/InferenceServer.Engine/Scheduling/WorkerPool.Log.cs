@@ -17,6 +17,9 @@ internal sealed partial class WorkerPool
     [LoggerMessage(EventIds.Scheduling + 3, LogLevel.Debug, "A run of {Rows} rows for {Model} was terminated: every client had gone")]
     private static partial void LogTerminated(ILogger logger, string model, int rows);
 
+    [LoggerMessage(EventIds.Scheduling + 6, LogLevel.Warning, "A run of {Rows} rows for {Model} took longer than {Seconds} s and was stopped")]
+    private static partial void LogOverdue(ILogger logger, string model, int rows, double seconds);
+
     [LoggerMessage(EventIds.Scheduling + 4, LogLevel.Error, "A worker failed to find work and goes on")]
     private static partial void LogSchedulerFailed(ILogger logger, Exception exception);
 

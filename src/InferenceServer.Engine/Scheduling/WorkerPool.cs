@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Execution;
 using Microsoft.Extensions.Logging;
@@ -15,11 +16,17 @@ internal sealed partial class WorkerPool : IDisposable
     private readonly Calibration? calibration;
     private readonly ILogger logger;
     private readonly TimeProvider time;
+    private readonly TimeSpan? runTimeout;
     private readonly Thread[] threads;
 
     /// <summary>Starts the workers.</summary>
-    public WorkerPool(Scheduler scheduler, ILogger logger, Calibration? calibration = null)
+    /// <param name="scheduler">What they ask.</param>
+    /// <param name="logger">The log.</param>
+    /// <param name="calibration">What they do when nothing waits.</param>
+    /// <param name="runTimeout">How long a batch may run; null: without end.</param>
+    public WorkerPool(Scheduler scheduler, ILogger logger, Calibration? calibration = null, TimeSpan? runTimeout = null)
     {
+        this.runTimeout = runTimeout;
         this.scheduler = scheduler;
         this.calibration = calibration;
         this.logger = logger;
@@ -34,11 +41,16 @@ internal sealed partial class WorkerPool : IDisposable
     }
 
     /// <summary>Ends the workers when what they run has ended. Every graph was unregistered before.</summary>
-    public void Dispose()
+    public void Dispose() => Stop(Timeout.InfiniteTimeSpan);
+
+    /// <summary>The same, but waits no longer than that for all of them; false when one is still at work: as a background thread it does not keep the process.</summary>
+    public bool Stop(TimeSpan patience)
     {
         scheduler.Stop();
-        Array.ForEach(threads, t => t.Join());
+        var started = Stopwatch.GetTimestamp();
+        var ended = Array.TrueForAll(threads, t => t.Join(patience == Timeout.InfiniteTimeSpan ? patience : TimeSpan.FromTicks(Math.Max(0, (patience - Stopwatch.GetElapsedTime(started)).Ticks))));
         EngineMetrics.Workers(-threads.Length);
+        return ended;
     }
 
     private void Work()
@@ -84,6 +96,7 @@ internal sealed partial class WorkerPool : IDisposable
     private void Process(Batch batch)
     {
         var started = time.GetTimestamp();
+        using var overdue = batch.StopAfter(runTimeout, time);
         try
         {
             var tokens = Run(batch, [.. batch.Items.Where(item => !item.Group.IsDone)]);
@@ -120,7 +133,7 @@ internal sealed partial class WorkerPool : IDisposable
         try
         {
             var started = time.GetTimestamp();
-            using var outputs = batch.Variant.Run(Array.ConvertAll(items, item => item.Input), OutputsOf(items), batch.Abandoned);
+            using var outputs = batch.Variant.Run(Array.ConvertAll(items, item => item.Input), OutputsOf(items), batch.Terminated);
             var ran = time.GetElapsedTime(started);
             var tokens = 0;
             for (var row = 0; row < items.Length; row++)
@@ -140,9 +153,25 @@ internal sealed partial class WorkerPool : IDisposable
             EngineMetrics.Batch(model, items.Length, tokens, items.Length * items[^1].PaddedLength, ran);
             return tokens;
         }
-        catch (OperationCanceledException) when (batch.Abandoned.IsCancellationRequested)
+        catch (OperationCanceledException) when (batch.Terminated.IsCancellationRequested)
         {
-            LogTerminated(logger, model, items.Length);
+            if (batch.IsOverdue)
+            {
+                LogOverdue(logger, model, items.Length, runTimeout!.Value.TotalSeconds);
+            }
+            else
+            {
+                LogTerminated(logger, model, items.Length);
+            }
+
+            var why = batch.IsOverdue
+                ? new InferenceException(ErrorCode.DeadlinePassed, $"The model ran longer on this input than a run may take, {runTimeout!.Value.TotalSeconds} seconds. Send a shorter input.") { Limit = nameof(ExecutionOptions.RunTimeoutSeconds) }
+                : new InferenceException(ErrorCode.Unavailable, $"The server stopped the run, since it ends.");
+            foreach (var item in items)
+            {
+                item.Group.Fail(why); // no effect on one that nobody waits for any more
+            }
+
             return 0;
         }
         catch (Exception e) when (items.Length > 1)

@@ -59,7 +59,18 @@ public static class FolderInspection
         }
 
         var device = ExecutionDevice.Resolve(options.Execution, NullLogger.Instance);
-        using var parts = new ModelBuilder(device, options).Build(root, ModelFolders.IdOf(root), problems);
+        ModelParts made;
+        try
+        {
+            made = new ModelBuilder(device, options, TimeProvider.System).BuildAsync(root, ModelFolders.IdOf(root), problems).GetAwaiter().GetResult();
+        }
+        catch (ModelLoadException e)
+        {
+            problems.Add(e.Message); // the time was over
+            return new FolderReport(root, sections, problems.All);
+        }
+
+        using var parts = made;
         Add("Configuration", parts.Config is { } config ? Describe(config) : null);
         foreach (var file in parts.Files is { } files ? OnnxFiles.In(files) : [])
         {

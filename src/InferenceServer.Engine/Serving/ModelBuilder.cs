@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Security.Cryptography;
 using InferenceServer.Engine.Diagnostics;
@@ -74,17 +75,72 @@ internal sealed class ModelParts : IDisposable
 /// </remarks>
 /// <param name="device">Where graphs run.</param>
 /// <param name="options">What is set for each folder.</param>
-internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions options)
+/// <param name="time">The clock.</param>
+internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions options, TimeProvider time)
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2); // after a cancellation, which a run obeys between two operators
+
     private const int DefaultMaxTokens = 512; // for models without a table of positions whose files name no limit
+
+    private readonly ConcurrentDictionary<string, Task> abandoned = new(StringComparer.Ordinal);
+
+    /// <summary>
+    /// Makes the parts of a model on a thread of its own, within <see cref="ExecutionOptions.LoadTimeoutSeconds"/>. A graph that does not end then is told to; where ONNX
+    /// Runtime does not obey (it is inside one operator), its thread is left behind, and the folder is not tried again until it has come back.
+    /// </summary>
+    /// <exception cref="ModelLoadException">The first problem, where <paramref name="problems"/> stops at it, or the time was over.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public async Task<ModelParts> BuildAsync(string folder, string id, ProblemSink problems, CancellationToken cancellation = default)
+    {
+        if (abandoned.TryGetValue(folder, out var earlier) && !earlier.IsCompleted)
+        {
+            throw new ModelLoadException("Its last loading was given up and still computes inside ONNX Runtime. Replace the graph by one that comes to an end, and restart the server.");
+        }
+
+        var limit = TimeSpan.FromSeconds(options.Execution.LoadTimeoutSeconds);
+        var deadline = new CancellationTokenSource(limit, time);
+        var either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, deadline.Token);
+        var progress = new BuildProgress();
+        var building = Task.Factory.StartNew(() => Build(folder, id, problems, progress, either.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        _ = building.ContinueWith(
+            _ =>
+            {
+                either.Dispose();
+                deadline.Dispose();
+            },
+            TaskScheduler.Default);
+        try
+        {
+            try
+            {
+                return await building.WaitAsync(either.Token).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException) when (!building.IsCompleted)
+            {
+                return await building.WaitAsync(Patience, CancellationToken.None).ConfigureAwait(false);
+            }
+        }
+        catch (Exception e) when (e is OperationCanceledException or TimeoutException)
+        {
+            if (!building.IsCompleted)
+            {
+                abandoned[folder] = building.ContinueWith(static late => late.IsCompletedSuccessfully ? late.Result : null, TaskScheduler.Default).ContinueWith(static late => late.Result?.Dispose(), TaskScheduler.Default);
+            }
+
+            cancellation.ThrowIfCancellationRequested();
+            throw new ModelLoadException(
+                string.Create(CultureInfo.InvariantCulture, $"It was not ready after {limit.TotalSeconds:0.###} seconds, the longest time that a folder may take: {progress.Step} did not come to an end. Replace the graph, or raise the limit where the model is only large."), e);
+        }
+    }
 
     /// <summary>Makes the parts of a model; on the caller's thread.</summary>
     /// <exception cref="ModelLoadException">The first problem, where <paramref name="problems"/> stops at it.</exception>
     /// <param name="folder">The folder.</param>
     /// <param name="id">The model's id.</param>
     /// <param name="problems">What becomes of a problem.</param>
+    /// <param name="progress">What it is at.</param>
     /// <param name="cancellation">Ends it.</param>
-    public ModelParts Build(string folder, string id, ProblemSink problems, CancellationToken cancellation = default)
+    private ModelParts Build(string folder, string id, ProblemSink problems, BuildProgress progress, CancellationToken cancellation)
     {
         var root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
         if (!Directory.Exists(root))
@@ -108,13 +164,17 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
 
             if (parts is { File: { } file, Config: { } config })
             {
-                parts.Graph = problems.Try(() => Graph.Open(new GraphSource(file.Summary, config, path => Expose(file, path, config), Given(root, id, settings, file.Summary.File)), device));
+                progress.Step = "opening its graph";
+                parts.Graph = problems.Try(() => Graph.Open(new GraphSource(file.Summary, config, path => Expose(file, path, config), Given(root, id, settings, file.Summary.File)), device, time, cancellation));
             }
 
-            parts.Tokenizer = reading.GetAwaiter().GetResult(); // its failure is as good a reason as the graph's
+            progress.Step = "reading its tokenizer";
+            parts.Tokenizer = reading.WaitAsync(cancellation).GetAwaiter().GetResult(); // its failure is as good a reason as the graph's
             parts.Notes.AddRange(parts.Tokenizer?.Notes ?? []);
             cancellation.ThrowIfCancellationRequested();
-            WarmUpAndLimit(parts, problems, options.Queue.BatchTokens(device.IsGpu));
+            progress.Step = "a first run of its graph";
+            WarmUpAndLimit(parts, problems, options.Queue.BatchTokens(device.IsGpu), cancellation);
+            cancellation.ThrowIfCancellationRequested();
             return parts;
         }
         catch
@@ -139,7 +199,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
         }
     }
 
-    private static void WarmUpAndLimit(ModelParts parts, ProblemSink problems, int batchTokens)
+    private static void WarmUpAndLimit(ModelParts parts, ProblemSink problems, int batchTokens, CancellationToken cancellation)
     {
         if (parts is not { Graph: { } graph, Tokenizer: { } tokenizer, Manifest: { } manifest, File: { } file })
         {
@@ -151,7 +211,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
         (parts.MaxTokens, parts.MaxTokensSource) = Limit(parts, manifest, file.Summary, tokenizer, graph);
         parts.Summary = problems.Try(() =>
         {
-            var (summary, note) = WarmUp.Run(graph, file.Summary, tokenizer, manifest, parts.MaxTokens, batchTokens);
+            var (summary, note) = WarmUp.Run(graph, file.Summary, tokenizer, manifest, parts.MaxTokens, batchTokens, cancellation);
             if (note is not null)
             {
                 parts.Notes.Add(note);
@@ -230,6 +290,19 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
 
         parts.Notes.Add(string.Create(CultureInfo.InvariantCulture, $"No file says how many tokens a sequence may have; {DefaultMaxTokens} are allowed. Set Models:{manifest.Id}:MaxTokens to change it."));
         return (DefaultMaxTokens, "no file names a limit");
+    }
+
+    /// <summary>What a building is at, for the reason of one that does not end.</summary>
+    private sealed class BuildProgress
+    {
+        private volatile string step = "reading its files";
+
+        /// <summary>A step, as the subject of a sentence.</summary>
+        public string Step
+        {
+            get => step;
+            set => step = value;
+        }
     }
 
     /// <summary>Stands for the way to a graph while a model is only looked at.</summary>

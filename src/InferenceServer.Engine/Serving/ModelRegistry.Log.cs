@@ -31,4 +31,10 @@ public sealed partial class ModelRegistry
 
     [LoggerMessage(EventIds.Serving + 8, LogLevel.Warning, "The cache directory cannot be written ({Reason}); what is measured is kept in memory alone")]
     private static partial void LogNothingKept(ILogger logger, string reason);
+
+    [LoggerMessage(EventIds.Serving + 9, LogLevel.Warning, "{Model}: a variant of its graph cannot be opened; it is tried again {When}. The cause: {Reason}")]
+    private static partial void LogCannotOpen(ILogger logger, string model, string when, string reason);
+
+    [LoggerMessage(EventIds.Serving + 10, LogLevel.Warning, "Work inside ONNX Runtime has not ended and is left behind")]
+    private static partial void LogLeftBehind(ILogger logger);
 }

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Manifest;
@@ -17,6 +18,10 @@ namespace InferenceServer.Engine.Serving;
 public sealed partial class ModelRegistry : IAsyncDisposable
 {
     private static readonly TimeSpan CompanionWait = TimeSpan.FromMilliseconds(2); // longer than a client needs to read an answer and ask again
+
+    private static readonly TimeSpan SlotTime = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan EndTime = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan TerminationTime = TimeSpan.FromSeconds(2);
 
     private readonly LoadingOptions options;
     private readonly ILogger logger;
@@ -39,11 +44,12 @@ public sealed partial class ModelRegistry : IAsyncDisposable
         this.time = time ?? TimeProvider.System;
         logger = loggers.CreateLogger<ModelRegistry>();
         device = ExecutionDevice.Resolve(options.Execution, loggers.CreateLogger<ExecutionDevice>());
-        builder = new ModelBuilder(device, options);
+        builder = new ModelBuilder(device, options, this.time);
         var batchTokens = options.Queue.BatchTokens(device.IsGpu);
         scheduler = new Scheduler(device.Workers, options.Queue, new BatchPlanner(options.Queue, batchTokens, device.Threads), this.time, CompanionWait);
-        calibration = new Calibration(scheduler, device.Threads, batchTokens, new CostStore(device.CacheDirectory, e => LogNothingKept(logger, e.Message)));
-        workers = new WorkerPool(scheduler, loggers.CreateLogger<WorkerPool>(), calibration);
+        var runTimeout = TimeSpan.FromSeconds(options.Execution.RunTimeoutSeconds);
+        calibration = new Calibration(scheduler, device.Threads, batchTokens, new CostStore(device.CacheDirectory, e => LogNothingKept(logger, e.Message)), runTimeout);
+        workers = new WorkerPool(scheduler, loggers.CreateLogger<WorkerPool>(), calibration, runTimeout);
     }
 
     /// <summary>All models, by id.</summary>
@@ -81,8 +87,22 @@ public sealed partial class ModelRegistry : IAsyncDisposable
             LogSettingWithoutFolder(logger, unknown);
         }
 
-        var parallel = new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = cancellation };
-        await Parallel.ForEachAsync(ids, parallel, async (id, token) => await LoadAsync(id, token).ConfigureAwait(false)).ConfigureAwait(false);
+        using var slots = new SemaphoreSlim(Environment.ProcessorCount);
+        var loads = new List<Task>();
+        try
+        {
+            foreach (var id in ids)
+            {
+                await slots.WaitAsync(cancellation).ConfigureAwait(false);
+                loads.Add(LoadInSlotAsync(id, slots, cancellation));
+            }
+        }
+        finally
+        {
+            await Task.WhenAll(loads).ConfigureAwait(false);
+        }
+
+        cancellation.ThrowIfCancellationRequested();
     }
 
     /// <summary>Loads a model of the models directory that is not loaded; no effect on one that is ready. Gives what became of it.</summary>
@@ -145,7 +165,10 @@ public sealed partial class ModelRegistry : IAsyncDisposable
         return outcome;
     }
 
-    /// <summary>Lets what runs end, answers what waits with <see cref="ErrorCode.Unavailable"/>, and releases every model, leases or not: the server ends.</summary>
+    /// <summary>
+    /// Ends loading, lets what runs end, answers what waits with <see cref="ErrorCode.Unavailable"/>, and releases every model, leases or not: the server ends. What does not
+    /// end by itself is terminated; what even then does not (inside one operator of ONNX Runtime) is left behind on a background thread.
+    /// </summary>
     public async ValueTask DisposeAsync()
     {
         if (Interlocked.Exchange(ref disposed, 1) != 0)
@@ -154,9 +177,41 @@ public sealed partial class ModelRegistry : IAsyncDisposable
         }
 
         await ending.CancelAsync().ConfigureAwait(false);
-        await Task.WhenAll(models.Values.Select(model => UnloadAsync(model.Id))).ConfigureAwait(false);
-        workers.Dispose();
+        var unloading = Task.WhenAll(models.Values.Select(model => UnloadAsync(model.Id)));
+        if (!await EndsAsync(unloading, EndTime).ConfigureAwait(false))
+        {
+            scheduler.Terminate();
+            await EndsAsync(unloading, TerminationTime).ConfigureAwait(false);
+        }
+
+        if (!workers.Stop(TerminationTime) || !unloading.IsCompleted)
+        {
+            LogLeftBehind(logger);
+            return;
+        }
+
+        await unloading.ConfigureAwait(false);
         ending.Dispose();
+    }
+
+    // One that takes long lets the next begin, so that a few without an end do not keep all others waiting.
+    private async Task LoadInSlotAsync(string id, SemaphoreSlim slots, CancellationToken cancellation)
+    {
+        var load = LoadAsync(id, cancellation);
+        using (var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellation))
+        {
+            await Task.WhenAny(load, Task.Delay(SlotTime, time, ended.Token)).ConfigureAwait(false);
+            await ended.CancelAsync().ConfigureAwait(false);
+        }
+
+        slots.Release();
+        await load.ConfigureAwait(false);
+    }
+
+    private static async Task<bool> EndsAsync(Task task, TimeSpan patience)
+    {
+        await Task.WhenAny(task, Task.Delay(patience)).ConfigureAwait(false);
+        return task.IsCompleted;
     }
 
     private static async Task<ModelStatus> AloneAsync(ServedModel model, Func<Task> operation)
@@ -180,7 +235,7 @@ public sealed partial class ModelRegistry : IAsyncDisposable
         try
         {
             using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, ending.Token);
-            var parts = await Task.Run(() => builder.Build(ModelFolders.PathOf(options.Directory, id), id, ProblemSink.Stopping, either.Token), either.Token).ConfigureAwait(false);
+            var parts = await builder.BuildAsync(ModelFolders.PathOf(options.Directory, id), id, ProblemSink.Stopping, either.Token).ConfigureAwait(false);
             parts.Notes.ForEach(note => LogNote(logger, id, note));
             var (status, loaded) = Serve(parts, model.Status.Generation + 1);
             status = status with { LoadTime = time.GetElapsedTime(started) };
@@ -216,6 +271,7 @@ public sealed partial class ModelRegistry : IAsyncDisposable
     {
         var manifest = parts.Manifest!;
         var admission = new Admission(options.Queue, manifest.Id, time);
+        parts.Graph!.OpeningFailed = e => LogCannotOpen(logger, manifest.Id, e.RetryAfter is null ? "never" : string.Create(CultureInfo.InvariantCulture, $"{e.RetryAfter.Value.TotalSeconds} s from now at the earliest"), e.Message);
         var executor = new GraphExecutor(manifest.Id, parts.Graph!, admission, scheduler);
         var model = parts.ToModel(executor);
         _ = model.Capabilities.Tasks; // computed here, not by the first request

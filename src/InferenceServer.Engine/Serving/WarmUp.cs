@@ -28,10 +28,12 @@ internal static class WarmUp
     /// <param name="manifest">What the folder says.</param>
     /// <param name="maxTokens">Most tokens of a sequence.</param>
     /// <param name="batchTokens">Most padded tokens of a batch: of two rows each has half of them at most.</param>
-    public static (GraphSummary Summary, string? Note) Run(Graph graph, GraphSummary summary, Tokenizer tokenizer, ModelManifest manifest, int maxTokens, int batchTokens)
+    /// <param name="cancellation">Ends it.</param>
+    /// <exception cref="OperationCanceledException">It was ended.</exception>
+    public static (GraphSummary Summary, string? Note) Run(Graph graph, GraphSummary summary, Tokenizer tokenizer, ModelManifest manifest, int maxTokens, int batchTokens, CancellationToken cancellation = default)
     {
         GraphInput[] rows = [Row(Short), Row(Long)];
-        return Run(graph, summary, rows, manifest, Math.Min(maxTokens, batchTokens / 2));
+        return Run(graph, summary, rows, manifest, Math.Min(maxTokens, batchTokens / 2), cancellation);
 
         GraphInput Row(string text)
         {
@@ -43,7 +45,7 @@ internal static class WarmUp
     }
 
     /// <summary>Runs two rows alone and together and compares.</summary>
-    internal static (GraphSummary Summary, string? Note) Run(Graph graph, GraphSummary summary, IReadOnlyList<GraphInput> rows, ModelManifest? manifest = null, int longest = 0)
+    internal static (GraphSummary Summary, string? Note) Run(Graph graph, GraphSummary summary, IReadOnlyList<GraphInput> rows, ModelManifest? manifest = null, int longest = 0, CancellationToken cancellation = default)
     {
         if (graph.Constraints.EqualLengthsOnly)
         {
@@ -55,7 +57,7 @@ internal static class WarmUp
         List<Dictionary<string, (float[] Data, int[] Shape)>> alone;
         try
         {
-            alone = [.. rows.Select(r => Read(graph, [r], outputs)[0])];
+            alone = [.. rows.Select(r => Read(graph, [r], outputs, cancellation)[0])];
         }
         catch (InferenceException e)
         {
@@ -66,7 +68,7 @@ internal static class WarmUp
         }
 
         RequireNumbers(summary, outputs, alone, manifest);
-        var note = Note(graph, summary, rows, outputs, alone) ?? Extremes(graph, summary, rows[0], outputs, manifest, longest);
+        var note = Note(graph, summary, rows, outputs, alone, cancellation) ?? Extremes(graph, summary, rows[0], outputs, manifest, longest, cancellation);
         return (WithShapes(summary, rows, alone), note);
     }
 
@@ -89,7 +91,7 @@ internal static class WarmUp
     /// Whether a short row changes beside ones much longer: what depends on the padded length, such as an overflow or a local attention's window, shows there only.
     /// Lengths just above powers of two, beyond the window that config.json names, and the longest that can share a batch.
     /// </summary>
-    private static string? Extremes(Graph graph, GraphSummary summary, GraphInput row, IReadOnlyList<string> outputs, ModelManifest? manifest, int longest)
+    private static string? Extremes(Graph graph, GraphSummary summary, GraphInput row, IReadOnlyList<string> outputs, ModelManifest? manifest, int longest, CancellationToken cancellation)
     {
         longest = Math.Min(longest, LongestTried);
         if (graph.Constraints is { MaxSequences: 1 } or { EqualLengthsOnly: true } or { FixedLength: not null } || longest <= ShortTokens)
@@ -102,10 +104,10 @@ internal static class WarmUp
         var few = OfLength(row, ShortTokens);
         try
         {
-            var alone = Read(graph, [few], outputs)[0];
+            var alone = Read(graph, [few], outputs, cancellation)[0];
             foreach (var length in (IEnumerable<int>)[.. ((int[])[17, 33, 65, 129, 161, 257, 513, 1025, 2049, .. windows]).Where(length => length > ShortTokens && length < longest).Distinct().Order(), longest])
             {
-                var beside = Read(graph, [few, OfLength(row, length)], outputs)[0];
+                var beside = Read(graph, [few, OfLength(row, length)], outputs, cancellation)[0];
                 if (outputs.FirstOrDefault(o => !Equal(alone[o], beside[o], summary.WeightType == "float16" ? HalfTolerance : Tolerance)) is { } output)
                 {
                     graph.RunAlone();
@@ -123,7 +125,7 @@ internal static class WarmUp
     }
 
     private static string? Note(
-        Graph graph, GraphSummary summary, IReadOnlyList<GraphInput> rows, IReadOnlyList<string> outputs, List<Dictionary<string, (float[] Data, int[] Shape)>> alone)
+        Graph graph, GraphSummary summary, IReadOnlyList<GraphInput> rows, IReadOnlyList<string> outputs, List<Dictionary<string, (float[] Data, int[] Shape)>> alone, CancellationToken cancellation)
     {
         if (graph.Constraints.MaxSequences == 1)
         {
@@ -134,7 +136,7 @@ internal static class WarmUp
 
         try
         {
-            var together = Read(graph, rows, outputs);
+            var together = Read(graph, rows, outputs, cancellation);
             var tolerance = summary.WeightType == "float16" ? HalfTolerance : Tolerance;
             for (var row = 0; row < rows.Count; row++)
             {
@@ -185,9 +187,9 @@ internal static class WarmUp
     private static GraphInput OfLength(GraphInput row, int length) =>
         new([.. Enumerable.Range(0, length).Select(i => row.InputIds[i % row.InputIds.Length])], null);
 
-    private static List<Dictionary<string, (float[] Data, int[] Shape)>> Read(Graph graph, IReadOnlyList<GraphInput> rows, IReadOnlyList<string> outputs)
+    private static List<Dictionary<string, (float[] Data, int[] Shape)>> Read(Graph graph, IReadOnlyList<GraphInput> rows, IReadOnlyList<string> outputs, CancellationToken cancellation)
     {
-        using var run = graph.Run(rows, outputs);
+        using var run = graph.Run(rows, outputs, cancellation);
         var read = new List<Dictionary<string, (float[] Data, int[] Shape)>>(rows.Count);
         for (var row = 0; row < rows.Count; row++)
         {

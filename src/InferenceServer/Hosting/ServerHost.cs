@@ -148,6 +148,7 @@ internal static partial class ServerHost
         }
 
         var lifetime = app.Services.GetRequiredService<IHostApplicationLifetime>();
+        ForcedEnd.Watch(lifetime, settings.Shutdown, log);
         var loading = Task.Run(() => registry.LoadAllAsync(lifetime.ApplicationStopping));
         HealthListener? health = null;
         if (settings.Health.Url is { Length: > 0 } url)
@@ -171,14 +172,15 @@ internal static partial class ServerHost
             return Refused($"The server cannot listen: {e.Message} Choose another address with --urls, for example --urls http://localhost:8081.");
         }
 
+        var addresses = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses;
         try
         {
-            var addresses = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses;
             if (HostNames.Warning(addresses, settings.AllowsAnyHost) is { } warning)
             {
                 SettingWarning(log, warning);
             }
 
+            await TellOfLongLoadingAsync(loading, registry, addresses, log);
             await loading;
             StartupReport.Write(registry, settings.Loading.Directory, addresses, health?.Addresses ?? [], settings.Logging.Format, log);
         }
@@ -199,6 +201,23 @@ internal static partial class ServerHost
         await app.DisposeAsync();
         return 0;
     }
+
+    // The report comes when all are loaded; whoever waits longer than usual reads what for, and where the others are served meanwhile.
+    private static async Task TellOfLongLoadingAsync(Task loading, ModelRegistry registry, ICollection<string> addresses, Microsoft.Extensions.Logging.ILogger log)
+    {
+        for (var pause = TimeSpan.FromSeconds(5); await Task.WhenAny(loading, Task.Delay(pause)) != loading; pause = TimeSpan.FromMinutes(1))
+        {
+            var statuses = registry.Models.Select(m => m.Status).ToList();
+            StillLoading(
+                log,
+                string.Join(", ", statuses.Where(s => s.State == ModelState.Loading).Select(s => s.Id)),
+                statuses.Count(s => s.State == ModelState.Ready),
+                string.Join(", ", addresses.Select(StartupReport.Reachable)));
+        }
+    }
+
+    [LoggerMessage(126, LogLevel.Information, "Still loading: {Models}. Ready: {Ready}, served meanwhile at {Addresses}")]
+    private static partial void StillLoading(Microsoft.Extensions.Logging.ILogger log, string models, int ready, string addresses);
 
     [LoggerMessage(123, LogLevel.Critical, "A defect ended the loading of the models")]
     private static partial void LoadingFailed(Microsoft.Extensions.Logging.ILogger log, Exception exception);

@@ -58,7 +58,7 @@ public sealed class GraphTests
     public async Task Gives_the_reference_alone_in_a_batch_and_among_many(string folder, string? file, string output)
     {
         using var zoo = ZooGraph.Load(folder, file);
-        WarmUp.Run(zoo.Graph, zoo.Summary, [.. zoo.Cases.OrderBy(c => c.Input.Length).Select(c => c.Input).Take(2)]);
+        WarmUp.Run(zoo.Graph, zoo.Summary, [.. zoo.Cases.OrderBy(c => c.Input.Length).Select(c => c.Input).Take(2)], cancellation: TestContext.Current.CancellationToken);
         var options = new QueueOptions();
         var scheduler = new Scheduler(2, options, new BatchPlanner(options, 1024, 2));
         using var workers = new WorkerPool(scheduler, NullLogger.Instance);
@@ -86,7 +86,7 @@ public sealed class GraphTests
         var equal = zoo.Tolerance > 1e-3 ? zoo.Tolerance : 1e-4;
         if (zoo.Graph.Constraints is { MaxSequences: > 1, EqualLengthsOnly: false })
         {
-            using var batch = zoo.Graph.Run([.. zoo.Cases.Select(c => c.Input)], [output]);
+            using var batch = zoo.Graph.Run([.. zoo.Cases.Select(c => c.Input)], [output], TestContext.Current.CancellationToken);
             for (var row = 0; row < zoo.Cases.Count; row++)
             {
                 Close(alone[row], ZooGraph.Valid(new RowOutputs(batch, row, zoo.Cases[row].Input.InputIds.Length), output), equal, $"{folder} case{row} in a batch");
@@ -112,7 +112,7 @@ public sealed class GraphTests
     public void An_id_outside_the_vocabulary_is_the_inputs_fault()
     {
         using var zoo = ZooGraph.Load("bert-fill-mask-eager");
-        var e = Assert.Throws<InferenceException>(() => zoo.Graph.Run([new GraphInput([2, 1_000_000, 3], null)], ["logits"]));
+        var e = Assert.Throws<InferenceException>(() => zoo.Graph.Run([new GraphInput([2, 1_000_000, 3], null)], ["logits"], TestContext.Current.CancellationToken));
         Assert.Equal(ErrorCode.Unprocessable, e.Code);
         Assert.DoesNotContain("/", e.Message, StringComparison.Ordinal);
     }
@@ -133,7 +133,7 @@ public sealed class GraphTests
         path = File.Exists(path) ? path : Path.Combine(TestData.Zoo, "bart-old", "onnx", "decoder_model.onnx");
         var config = ModelManifest.Read(Path.Combine(TestData.Zoo, "bart-old")).Config;
         var graph = OnnxGraph.Read(path, config);
-        var e = Assert.Throws<ModelLoadException>(() => Graph.Open(new GraphSource(graph.Summary, config, _ => null), ZooGraph.Cpu));
+        var e = Assert.Throws<ModelLoadException>(() => Graph.Open(new GraphSource(graph.Summary, config, _ => null), ZooGraph.Cpu, cancellation: TestContext.Current.CancellationToken));
         Assert.Contains("encoder_", e.Message, StringComparison.Ordinal);
         Assert.Contains("input_ids", e.Message, StringComparison.Ordinal);
     }

@@ -38,7 +38,7 @@ public sealed class InputBindingTests
     {
         using var session = Ids().Input("position_ids", TinyGraph.Int64, "batch", "sequence").Node("Cast", ["position_ids"], "y", ("to", TinyGraph.Float)).Output("y", TinyGraph.Float, "batch", "sequence").Load();
         session.FirstPosition = 2;
-        using var run = session.Run([Long], ["y"]);
+        using var run = session.Run([Long], ["y"], TestContext.Current.CancellationToken);
         Assert.Equal([2, 3, 4], run.Row("y", 0).Data.ToArray());
     }
 
@@ -62,7 +62,7 @@ public sealed class InputBindingTests
     {
         TinyGraph Graph() => Ids().Input("task_id", type, "batch", "sequence").Node("Cast", ["task_id"], "y", ("to", TinyGraph.Float)).Output("y", TinyGraph.Float, "batch", "sequence");
         using var session = Graph().Load(given: Given(("task_id", 4)));
-        using var run = session.Run([Long], ["y"]);
+        using var run = session.Run([Long], ["y"], TestContext.Current.CancellationToken);
         Assert.Equal([4, 4, 4], run.Row("y", 0).Data.ToArray());
 
         Refused(() => Graph().Load(given: Given()), "Models:x:Inputs:task_id");
@@ -80,7 +80,7 @@ public sealed class InputBindingTests
         // The logarithm of what is below 0.
         using var session = Ids().Input("attention_mask", TinyGraph.Int64, "batch", "sequence").Node("Cast", ["input_ids"], "ids", ("to", TinyGraph.Float)).Node("Neg", ["ids"], "less").Node("Log", ["less"], "y").Output("y", TinyGraph.Float, "batch", "sequence").Load();
         var summary = new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [], WeightType = "float16" };
-        var error = Assert.Throws<ModelLoadException>(() => WarmUp.Run(session, summary, [Short, Long]));
+        var error = Assert.Throws<ModelLoadException>(() => WarmUp.Run(session, summary, [Short, Long], cancellation: TestContext.Current.CancellationToken));
         Assert.Contains("'y'", error.Message, StringComparison.Ordinal);
         Assert.Contains("half precision", error.Message, StringComparison.Ordinal);
     }
@@ -94,9 +94,9 @@ public sealed class InputBindingTests
             .Output("y", TinyGraph.Float, "batch", "sequence");
         var summary = new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [] };
         using var near = Graph().Load();
-        Assert.Null(WarmUp.Run(near, summary, [Short, Long], longest: 80).Note);
+        Assert.Null(WarmUp.Run(near, summary, [Short, Long], longest: 80, cancellation: TestContext.Current.CancellationToken).Note);
         using var far = Graph().Load();
-        Assert.Contains("129 tokens", WarmUp.Run(far, summary, [Short, Long], longest: 512).Note, StringComparison.Ordinal);
+        Assert.Contains("129 tokens", WarmUp.Run(far, summary, [Short, Long], longest: 512, cancellation: TestContext.Current.CancellationToken).Note, StringComparison.Ordinal);
         Assert.Equal(1, far.Constraints.MaxSequences);
     }
 
@@ -134,7 +134,7 @@ public sealed class InputBindingTests
             .Node("Sub", ["ids", "ids"], "zero").Node("ReduceSum", ["zero"], "nothing", ("keepdims", 0)).Node("Add", ["sizes", "nothing"], "y").Output("y", TinyGraph.Float, 4);
         var config = ModelConfig.From(System.Text.Json.JsonDocument.Parse("""{"hidden_size": 24, "num_attention_heads": 4, "num_key_value_heads": 2}""").RootElement);
         using var session = graph.Load(config);
-        using var run = session.Run([Long, Short], ["y"]);
+        using var run = session.Run([Long, Short], ["y"], TestContext.Current.CancellationToken);
         Assert.Equal([2, 2, 0, 6], run.Row("y", 0).Data.ToArray().Concat(run.Row("y", 1).Data.ToArray()));
     }
 
@@ -177,9 +177,9 @@ public sealed class InputBindingTests
         using var session = new TinyGraph().Input("input_ids", TinyGraph.Int64, 1, 4).Input("attention_mask", TinyGraph.Int64, 1, 4)
             .Node("Mul", ["input_ids", "attention_mask"], "masked").Node("Cast", ["masked"], "y", ("to", TinyGraph.Float)).Output("y", TinyGraph.Float, 1, 4).Load();
         Assert.Equal(new BatchConstraints(1, false, 4), session.Constraints);
-        using var run = session.Run([Long], ["y"]);
+        using var run = session.Run([Long], ["y"], TestContext.Current.CancellationToken);
         Assert.Equal([5, 6, 7, 0], run.Row("y", 0).Data.ToArray());
-        Assert.Equal(ErrorCode.Unprocessable, Assert.Throws<InferenceException>(() => session.Run([new GraphInput([1, 2, 3, 4, 5], null)], ["y"])).Code);
+        Assert.Equal(ErrorCode.Unprocessable, Assert.Throws<InferenceException>(() => session.Run([new GraphInput([1, 2, 3, 4, 5], null)], ["y"], TestContext.Current.CancellationToken)).Code);
     }
 
     [Fact]
@@ -188,7 +188,7 @@ public sealed class InputBindingTests
         // y = ids - mean of all ids of the batch, padding included.
         using var session = Ids().Input("attention_mask", TinyGraph.Int64, "batch", "sequence").Node("Cast", ["input_ids"], "ids", ("to", TinyGraph.Float))
             .Node("ReduceMean", ["ids"], "mean", ("keepdims", 0)).Node("Sub", ["ids", "mean"], "y").Output("y", TinyGraph.Float, "batch", "sequence").Load();
-        var (_, note) = WarmUp.Run(session, new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [] }, [Short, Long]);
+        var (_, note) = WarmUp.Run(session, new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [] }, [Short, Long], cancellation: TestContext.Current.CancellationToken);
         Assert.Contains("one at a time", note, StringComparison.Ordinal);
         Assert.Equal(1, session.Constraints.MaxSequences);
     }
@@ -199,7 +199,7 @@ public sealed class InputBindingTests
         // ids [batch, sequence] x ids [batch, sequence] multiply as matrices only when the batch and the sequence agree, here 1 x 1.
         using var session = Ids().Input("attention_mask", TinyGraph.Int64, "batch", "sequence").Node("Cast", ["input_ids"], "ids", ("to", TinyGraph.Float))
             .Node("MatMul", ["ids", "ids"], "y").Output("y", TinyGraph.Float, "batch", "sequence").Load();
-        var (_, note) = WarmUp.Run(session, new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [] }, [Short, new GraphInput([9], null)]);
+        var (_, note) = WarmUp.Run(session, new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [], Attention = [] }, [Short, new GraphInput([9], null)], cancellation: TestContext.Current.CancellationToken);
         Assert.Contains("one at a time", note, StringComparison.Ordinal);
         Assert.Equal(1, session.Constraints.MaxSequences);
     }
@@ -210,7 +210,7 @@ public sealed class InputBindingTests
         using var session = Ids().Node("Cast", ["input_ids"], "ids", ("to", TinyGraph.Float))
             .Output("ids", TinyGraph.Float, "a", "b").Load();
         var summary = new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [new GraphTensor("ids", ElementType.Float, null)], Attention = [] };
-        var shape = WarmUp.Run(session, summary, [Long, Long]).Summary.Outputs[0].Shape;
+        var shape = WarmUp.Run(session, summary, [Long, Long], cancellation: TestContext.Current.CancellationToken).Summary.Outputs[0].Shape;
         Assert.Equal(["?", "?"], shape); // as long as the input: not a size
     }
 
@@ -222,7 +222,7 @@ public sealed class InputBindingTests
         foreach (var declared in outputs)
         {
             var summary = new GraphSummary { File = "tiny.onnx", Inputs = [], Outputs = [new GraphTensor("sum", ElementType.Float, declared)], Attention = [] };
-            Assert.Equal(1, WarmUp.Run(session, summary, [Long, Short]).Summary.Outputs[0].FixedSize(1));
+            Assert.Equal(1, WarmUp.Run(session, summary, [Long, Short], cancellation: TestContext.Current.CancellationToken).Summary.Outputs[0].FixedSize(1));
         }
     }
 

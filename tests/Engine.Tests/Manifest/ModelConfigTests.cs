@@ -68,6 +68,13 @@ public sealed class ModelConfigTests
     [InlineData("""{"label2id": {"A": "zero"}}""", "$.label2id['A']")]
     [InlineData("""{"hidden_size": 1.5}""", "$.hidden_size")]
     [InlineData("""{"num_attention_heads": 1e30}""", "$.num_attention_heads")]
+    [InlineData("""{"num_attention_heads": 2147483647}""", "from 1 to 4096")]
+    [InlineData("""{"num_attention_heads": -12}""", "$.num_attention_heads")]
+    [InlineData("""{"num_hidden_layers": 1e9}""", "$.num_hidden_layers")]
+    [InlineData("""{"hidden_size": 2147483647}""", "$.hidden_size")]
+    [InlineData("""{"hidden_size": 1e-9}""", "$.hidden_size")]
+    [InlineData("""{"vocab_size": 2147483647}""", "$.vocab_size")]
+    [InlineData("""{"hidden_size": 32, "num_attention_heads": 64}""", "64 attention heads")]
     public void A_fact_that_cannot_be_is_named_by_its_path(string json, string path)
     {
         var e = Assert.Throws<ModelLoadException>(() => Parse(json));
