@@ -27,6 +27,9 @@ internal sealed record GraphSource(GraphSummary Summary, ModelConfig Config, Fun
 internal sealed class Graph : IGraph, IDisposable
 {
     private const int AssumedHeads = 16; // where neither graph nor config.json says how many there are
+    private const int AssumedHidden = 1024;
+    private const int ScoresAtOnce = 2; // the scores and their softmax
+    private const int ActivationsAtOnce = 12; // residual, query, key, value, context, and the four times wider inner layer
 
     private readonly GraphSource source;
     private readonly PreparedGraph? prepared;
@@ -166,7 +169,16 @@ internal sealed class Graph : IGraph, IDisposable
             bytes += OutputBytes(shape, rows, length);
         }
 
-        return bytes;
+        return (long)Math.Min(long.MaxValue / 2, bytes);
+    }
+
+    /// <inheritdoc/>
+    public long PeakBytes(OutputSet outputs, int rows, int length)
+    {
+        var tokens = (double)rows * length;
+        var scores = ScoresAtOnce * AttentionBytes(rows, length);
+        var activations = tokens * (source.Config.HiddenSize ?? AssumedHidden) * ActivationsAtOnce * sizeof(float);
+        return (long)Math.Min(long.MaxValue / 2, RunBytes(outputs, rows, length) + scores + activations);
     }
 
     /// <inheritdoc/>
@@ -362,16 +374,16 @@ internal sealed class Graph : IGraph, IDisposable
     }
 
     /// <summary>Bytes of one layer's attention <c>[rows, heads, length, length]</c>.</summary>
-    private long AttentionBytes(int rows, int length) => (long)rows * heads * length * length * sizeof(float);
+    private double AttentionBytes(int rows, int length) => (double)rows * heads * length * length * sizeof(float);
 
-    private long OutputBytes(int[] shape, int rows, int length)
+    private double OutputBytes(int[] shape, int rows, int length)
     {
         if (shape.Length == 0)
         {
             return AttentionBytes(rows, length); // no shape at all: as if it were attention
         }
 
-        var elements = 1L;
+        var elements = 1.0; // no product of sizes that a file declares may overflow
         for (var axis = 0; axis < shape.Length; axis++)
         {
             // Of four axes the second is the heads: attention [batch, heads, S, S].

@@ -10,6 +10,8 @@ namespace InferenceServer.Engine.Execution;
 /// <summary>The outputs of one run, read in place; other element types than float32 are widened once, when first read. Used by one thread.</summary>
 internal sealed unsafe class GraphOutputs : IBatchOutputs
 {
+    private const int MostPooled = 1 << 20; // numbers: a larger array would stay with the pool
+
     private readonly IDisposableReadOnlyCollection<OrtValue> values;
     private readonly Dictionary<string, Output> outputs;
     private readonly int rows;
@@ -90,7 +92,7 @@ internal sealed unsafe class GraphOutputs : IBatchOutputs
             else
             {
                 // A type that is not read throws here, for every row that asks: what is held is held once.
-                widened ??= ArrayPool<float>.Shared.Rent(Math.Max(1, count));
+                widened ??= count > MostPooled ? GC.AllocateUninitializedArray<float>(count) : ArrayPool<float>.Shared.Rent(Math.Max(1, count));
                 Widen(name, info.ElementDataType, widened.AsSpan(0, count));
                 pin = GCHandle.Alloc(widened, GCHandleType.Pinned);
                 Data = (float*)pin.AddrOfPinnedObject();
@@ -109,7 +111,10 @@ internal sealed unsafe class GraphOutputs : IBatchOutputs
                     pin.Free();
                 }
 
-                ArrayPool<float>.Shared.Return(widened);
+                if (widened.Length <= MostPooled)
+                {
+                    ArrayPool<float>.Shared.Return(widened);
+                }
             }
         }
 

@@ -12,8 +12,6 @@ namespace InferenceServer.Engine.Execution;
 /// </remarks>
 internal sealed class GraphVariant : IGraphVariant, IDisposable
 {
-    private const int LongRun = 1024; // padded tokens: a usual batch keeps its memory for the next, a longer one gives it back
-
     private readonly InferenceSession session;
     private readonly string[] inputNames;
     private readonly Graph graph;
@@ -27,13 +25,22 @@ internal sealed class GraphVariant : IGraphVariant, IDisposable
     }
 
     /// <inheritdoc/>
-    public IBatchOutputs Run(IReadOnlyList<GraphInput> rows, IReadOnlyCollection<string> outputs, CancellationToken terminate)
+    public IBatchOutputs Run(IReadOnlyList<GraphInput> rows, IReadOnlyCollection<string> outputs, CancellationToken terminate) => Run(rows, outputs, shrink: false, terminate);
+
+    /// <inheritdoc/>
+    public void GiveBack() => Run([new GraphInput([.. Enumerable.Repeat(0, graph.Constraints.FixedLength ?? 1)])], [graph.Outputs[0]], shrink: true, CancellationToken.None).Dispose();
+
+    /// <inheritdoc/>
+    public void Dispose() => session.Dispose();
+
+    // Arenas shrink at the end of a run, when its own outputs are still held: of use only in a run that is small itself.
+    private GraphOutputs Run(IReadOnlyList<GraphInput> rows, IReadOnlyCollection<string> outputs, bool shrink, CancellationToken terminate)
     {
         using var inputs = new InputTensors(graph, rows, LengthOf(rows));
         using var options = new RunOptions();
-        if ((long)inputs.Rows * inputs.Length > LongRun)
+        if (shrink)
         {
-            options.AddRunConfigEntry("memory.enable_memory_arena_shrinkage", graph.Device.Arenas); // else one long text's memory is kept for ever
+            options.AddRunConfigEntry("memory.enable_memory_arena_shrinkage", graph.Device.Arenas);
         }
 
         try
@@ -52,9 +59,6 @@ internal sealed class GraphVariant : IGraphVariant, IDisposable
             throw NativeMessage.ToInference(e);
         }
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => session.Dispose();
 
     private int LengthOf(IReadOnlyList<GraphInput> rows)
     {

@@ -31,6 +31,9 @@ internal interface IGraph
     /// </summary>
     long RunBytes(OutputSet outputs, int rows, int length);
 
+    /// <summary>Bytes that a run takes at its height, by estimate: its outputs, the attention scores of a layer, the activations of a few.</summary>
+    long PeakBytes(OutputSet outputs, int rows, int length);
+
     /// <summary>The variant that computes with so many threads, or null while it is not open (or cannot be).</summary>
     IGraphVariant? Opened(OutputSet outputs, int threads);
 
@@ -49,6 +52,10 @@ internal interface IGraphVariant
     /// <exception cref="Diagnostics.InferenceException">The graph refused the input, or failed.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="terminate"/> fired while the graph ran.</exception>
     IBatchOutputs Run(IReadOnlyList<GraphInput> rows, IReadOnlyCollection<string> outputs, CancellationToken terminate);
+
+    /// <summary>Gives the memory that earlier runs have left back to the system, by a run of one short row.</summary>
+    /// <exception cref="Diagnostics.InferenceException">The graph refused that row.</exception>
+    void GiveBack();
 }
 
 /// <summary>The outputs of one batch; disposing releases the native buffers.</summary>

@@ -9,8 +9,9 @@ namespace InferenceServer.Engine.Scheduling;
 /// <param name="variant">What runs them.</param>
 /// <param name="threads">Threads of the variant.</param>
 /// <param name="cost">Milliseconds that the run is predicted to take.</param>
+/// <param name="bytes">Bytes that it is predicted to take at its height.</param>
 [SuppressMessage("Design", "CA1001:Types that own disposable fields should be disposable", Justification = "A source without a timer holds nothing, and a late cancellation may still reach it.")]
-internal sealed class Batch(GraphExecutor executor, IReadOnlyList<WorkItem> items, IGraphVariant variant, int threads, double cost)
+internal sealed class Batch(GraphExecutor executor, IReadOnlyList<WorkItem> items, IGraphVariant variant, int threads, double cost, long bytes = 0)
 {
     private readonly CancellationTokenSource stop = new();
     private readonly TaskCompletionSource ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -29,6 +30,9 @@ internal sealed class Batch(GraphExecutor executor, IReadOnlyList<WorkItem> item
 
     /// <summary>Milliseconds that the run is predicted to take.</summary>
     public double Cost { get; } = cost;
+
+    /// <summary>Bytes that it is predicted to take at its height.</summary>
+    public long Bytes { get; } = bytes;
 
     /// <summary>Fires when nobody waits for the batch any more, or it has run too long.</summary>
     public CancellationToken Terminated => stop.Token;

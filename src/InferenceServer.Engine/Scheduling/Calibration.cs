@@ -67,7 +67,7 @@ internal sealed class Calibration(Scheduler scheduler, int maxThreads, int maxBa
         }
 
         var opening = next.Executor.Graph.OpenAsync(OutputSet.Plain, next.Threads);
-        if (!opening.IsCompleted || scheduler.TakeIdle(next.Executor, next.Threads, Quiet) is not { } batch)
+        if (!opening.IsCompleted || scheduler.TakeIdle(next.Executor, OutputSet.Plain, next.Threads, Quiet) is not { } batch)
         {
             return opening.IsFaulted ? Finish(next) : null;
         }

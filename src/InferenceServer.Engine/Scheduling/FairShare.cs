@@ -23,13 +23,18 @@ internal sealed class FairShare<T>
     /// <summary>Waits no more.</summary>
     public void Leave(T who) => waiting.Remove(who);
 
-    /// <summary>Who is next, by the least virtual time, then by <paramref name="order"/>; null when nobody waits.</summary>
-    public T? Next(Func<T, long> order)
+    /// <summary>Who is next, by the least virtual time, then by <paramref name="order"/>; null when nobody waits but those who are left out.</summary>
+    public T? Next(Func<T, long> order, IReadOnlyCollection<T>? without = null)
     {
         T? next = null;
         var (least, first) = (double.PositiveInfinity, long.MaxValue);
         foreach (var (who, time) in waiting)
         {
+            if (without?.Contains(who) == true)
+            {
+                continue;
+            }
+
             if (time < least || (time == least && order(who) < first))
             {
                 (next, least, first) = (who, time, order(who));

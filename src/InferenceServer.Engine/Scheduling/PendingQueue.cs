@@ -86,12 +86,17 @@ internal sealed class PendingQueue
     public IReadOnlyList<(WorkGroup Group, int Count, long Tokens)> RemoveAll() =>
         [.. requests.Keys.ToList().Select(group => (group, Remove(group))).Select(removed => (removed.group, removed.Item2.Count, removed.Item2.Tokens))];
 
-    /// <summary>The sequence whose turn it is; null when nothing waits.</summary>
-    public WorkItem? Next()
+    /// <summary>The sequence whose turn it is; null when nothing waits. With <paramref name="isHeld"/> the clients whose own next one has to wait are passed over.</summary>
+    public WorkItem? Next(Func<WorkItem, bool>? isHeld = null)
     {
         Client? next = null;
         foreach (var client in clients.Values)
         {
+            if (isHeld?.Invoke(client.Requests[0].Items[0]) == true)
+            {
+                continue;
+            }
+
             next = next is null || client.CompareTo(next) < 0 ? client : next;
         }
 

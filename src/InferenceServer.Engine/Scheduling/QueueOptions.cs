@@ -24,6 +24,13 @@ public sealed record QueueOptions
     [Range(1L << 16, 1L << 40)]
     public long MaxSequenceOutputBytes { get; init; } = 2L << 30;
 
+    /// <summary>
+    /// Most bytes that the large runs of all workers may take at a time, by an estimate of what a run holds at its height (outputs, attention scores, activations): those that
+    /// do not fit wait for one another. A run counts from an eighth of it on; one that is larger than all of it runs when no other large one does. 0 = a quarter of the memory that the process may use, on a GPU half of <c>Execution:MemoryLimit</c>.
+    /// </summary>
+    [Range(0, 1L << 42)]
+    public long MaxRunBytes { get; init; }
+
     /// <summary>Most requests that may be served or wait at one model. Full answers 429 with the time after which it is worth trying again.</summary>
     [Range(1, 1 << 24)]
     public int MaxWaitingRequests { get; init; } = 2048;
@@ -38,4 +45,10 @@ public sealed record QueueOptions
 
     /// <summary>Most padded tokens of a batch on a device: what is set, or its kind's default.</summary>
     internal int BatchTokens(bool isGpu) => MaxBatchTokens > 0 ? MaxBatchTokens : isGpu ? 16_384 : 320;
+
+    /// <summary>Most bytes of the large runs on a device: what is set, or its default.</summary>
+    internal long RunBytes(bool isGpu, long gpuMemory) =>
+        MaxRunBytes > 0 ? MaxRunBytes
+        : !isGpu ? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4
+        : gpuMemory > 0 ? gpuMemory / 2 : long.MaxValue;
 }

@@ -20,6 +20,7 @@ internal sealed class Scheduler
     private readonly FairShare<GraphExecutor> models = new();
     private readonly List<Batch> running = [];
     private readonly TimeSpan companionWait;
+    private readonly long maxRunBytes;
     private Companions companions; // who was just answered and may be back in a moment
     private readonly SemaphoreSlim work = new(0); // one for each look that a worker should take
     private readonly BatchPlanner planner;
@@ -32,9 +33,11 @@ internal sealed class Scheduler
     /// <param name="options">What is taken in, and what a batch may be.</param>
     /// <param name="planner">Chooses rows and threads.</param>
     /// <param name="time">The clock.</param>
+    /// <param name="maxRunBytes">Most bytes of large runs at a time, see <see cref="QueueOptions.MaxRunBytes"/>.</param>
     /// <param name="companionWait">How long clients that were answered together are waited for, see <see cref="Companions"/>.</param>
-    public Scheduler(int workers, QueueOptions options, BatchPlanner planner, TimeProvider? time = null, TimeSpan companionWait = default)
+    public Scheduler(int workers, QueueOptions options, BatchPlanner planner, TimeProvider? time = null, TimeSpan companionWait = default, long maxRunBytes = long.MaxValue)
     {
+        this.maxRunBytes = maxRunBytes;
         this.companionWait = companionWait;
         Workers = workers;
         Options = options;
@@ -175,12 +178,25 @@ internal sealed class Scheduler
     {
         lock (gate)
         {
-            while (Workers - busy is > 0 and var free && models.Next(executor => executor.Pending.NextEnqueued) is { } executor)
+            HashSet<GraphExecutor>? held = null; // whose next run waits for memory
+            while (Workers - busy is > 0 and var free && models.Next(executor => executor.Pending.NextEnqueued, held) is { } executor)
             {
                 if (executor.Pending.Next() is not { } next)
                 {
                     models.Leave(executor);
                     continue;
+                }
+
+                if (MustWait(executor, next, held is not null))
+                {
+                    // Large runs go one after the other in their turn; what is small goes on beside them.
+                    if (executor.Pending.Next(item => MustWait(executor, item, anyLarge: true)) is not { } small)
+                    {
+                        (held ??= []).Add(executor);
+                        continue;
+                    }
+
+                    next = small;
                 }
 
                 if (next.Group.IsDone)
@@ -211,12 +227,21 @@ internal sealed class Scheduler
         }
     }
 
-    /// <summary>An empty batch for a measurement, when nothing waits or runs, and nothing has for <paramref name="quiet"/>; else null.</summary>
-    public Batch? TakeIdle(GraphExecutor executor, int threads, TimeSpan quiet)
+    /// <summary>Whether a graph is served.</summary>
+    public bool Serves(GraphExecutor executor)
     {
         lock (gate)
         {
-            if (running.Count > 0 || models.Waiting.Count > 0 || Time.GetElapsedTime(lastActive) < quiet || !executors.Contains(executor) || executor.Graph.Opened(OutputSet.Plain, threads) is not { } variant)
+            return executors.Contains(executor);
+        }
+    }
+
+    /// <summary>An empty batch for a measurement, when nothing waits or runs, and nothing has for <paramref name="quiet"/>; else null.</summary>
+    public Batch? TakeIdle(GraphExecutor executor, OutputSet outputs, int threads, TimeSpan quiet)
+    {
+        lock (gate)
+        {
+            if (running.Count > 0 || models.Waiting.Count > 0 || Time.GetElapsedTime(lastActive) < quiet || !executors.Contains(executor) || executor.Graph.Opened(outputs, threads) is not { } variant)
             {
                 return null;
             }
@@ -250,6 +275,21 @@ internal sealed class Scheduler
         batch.End();
     }
 
+    private bool IsLarge(long bytes) => bytes > maxRunBytes / 8;
+
+    // Whether a sequence's own run is large and does not fit beside the large ones that run, or another large one waits whose turn comes first.
+    private bool MustWait(GraphExecutor executor, WorkItem item, bool anyLarge)
+    {
+        var bytes = executor.Graph.PeakBytes(item.Group.Set, 1, item.PaddedLength);
+        if (!IsLarge(bytes))
+        {
+            return false;
+        }
+
+        var running = this.running.Where(batch => IsLarge(batch.Bytes)).Sum(batch => batch.Bytes);
+        return running > 0 && (anyLarge || running + bytes > maxRunBytes);
+    }
+
     private Batch Pack(GraphExecutor executor, WorkItem next, int free)
     {
         var set = next.Group.Set;
@@ -269,7 +309,14 @@ internal sealed class Scheduler
             items[i] = rows[plan.From + i];
         }
 
-        var batch = new Batch(executor, items, executor.Graph.Opened(set, plan.Threads)!, plan.Threads, plan.Cost);
+        var bytes = executor.Graph.PeakBytes(set, items.Length, items[^1].PaddedLength);
+        if (IsLarge(bytes) && items.Length > 1)
+        {
+            items = [next]; // alone it was found to fit
+            bytes = executor.Graph.PeakBytes(set, 1, next.PaddedLength);
+        }
+
+        var batch = new Batch(executor, items, executor.Graph.Opened(set, plan.Threads)!, plan.Threads, plan.Cost, bytes);
         models.Choose(executor);
         models.Charge(executor, plan.Cost * plan.Threads);
         executor.Admission.Leave(items.Length, executor.Pending.Take(items));

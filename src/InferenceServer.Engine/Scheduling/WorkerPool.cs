@@ -14,6 +14,7 @@ internal sealed partial class WorkerPool : IDisposable
 {
     private readonly Scheduler scheduler;
     private readonly Calibration? calibration;
+    private readonly IdleMemory memory;
     private readonly ILogger logger;
     private readonly TimeProvider time;
     private readonly TimeSpan? runTimeout;
@@ -31,6 +32,7 @@ internal sealed partial class WorkerPool : IDisposable
         this.calibration = calibration;
         this.logger = logger;
         time = scheduler.Time;
+        memory = new IdleMemory(scheduler);
         threads = new Thread[scheduler.Workers];
         EngineMetrics.Workers(threads.Length);
         for (var i = 0; i < threads.Length; i++)
@@ -71,18 +73,20 @@ internal sealed partial class WorkerPool : IDisposable
             {
                 Process(batch);
             }
-            else if (!scheduler.Wait(calibration?.MillisecondsToNext() ?? Timeout.Infinite) && !scheduler.IsStopped)
+            else if (!scheduler.Wait(Soonest(memory.MillisecondsToNext(), calibration?.MillisecondsToNext() ?? Timeout.Infinite)) && !scheduler.IsStopped)
             {
-                Calibrate();
+                UseIdleTime();
             }
         }
     }
 
-    private void Calibrate()
+    private static int Soonest(int one, int other) => one < 0 ? other : other < 0 ? one : Math.Min(one, other);
+
+    private void UseIdleTime()
     {
         try
         {
-            if (calibration?.Step() is { } done)
+            if (!memory.Step() && calibration?.Step() is { } done)
             {
                 LogMeasured(logger, done.Model, done.Threads, done.Cost.A, done.Cost.B, done.Cost.C);
             }
@@ -116,6 +120,7 @@ internal sealed partial class WorkerPool : IDisposable
         }
         finally
         {
+            memory.Ran(batch);
             EngineMetrics.Ran(batch.Executor.Model, time.GetElapsedTime(started), batch.Threads);
             scheduler.Ended(batch);
         }

@@ -46,7 +46,7 @@ public sealed partial class ModelRegistry : IAsyncDisposable
         device = ExecutionDevice.Resolve(options.Execution, loggers.CreateLogger<ExecutionDevice>());
         builder = new ModelBuilder(device, options, this.time);
         var batchTokens = options.Queue.BatchTokens(device.IsGpu);
-        scheduler = new Scheduler(device.Workers, options.Queue, new BatchPlanner(options.Queue, batchTokens, device.Threads), this.time, CompanionWait);
+        scheduler = new Scheduler(device.Workers, options.Queue, new BatchPlanner(options.Queue, batchTokens, device.Threads), this.time, CompanionWait, options.Queue.RunBytes(device.IsGpu, options.Execution.MemoryLimit));
         var runTimeout = TimeSpan.FromSeconds(options.Execution.RunTimeoutSeconds);
         calibration = new Calibration(scheduler, device.Threads, batchTokens, new CostStore(device.CacheDirectory, e => LogNothingKept(logger, e.Message)), runTimeout);
         workers = new WorkerPool(scheduler, loggers.CreateLogger<WorkerPool>(), calibration, runTimeout);

@@ -11,10 +11,10 @@ internal sealed class Device : IAsyncDisposable
     private readonly List<GraphExecutor> executors = [];
     private readonly WorkerPool pool;
 
-    public Device(FakeGraph? graph = null, QueueOptions? options = null, int workers = 1, int threads = 1, int batchTokens = 1024, FakeTimeProvider? time = null)
+    public Device(FakeGraph? graph = null, QueueOptions? options = null, int workers = 1, int threads = 1, int batchTokens = 1024, FakeTimeProvider? time = null, long maxRunBytes = long.MaxValue)
     {
         Time = time ?? new FakeTimeProvider();
-        Scheduler = new Scheduler(workers, options ?? new QueueOptions(), new BatchPlanner(options ?? new QueueOptions(), batchTokens, threads), Time);
+        Scheduler = new Scheduler(workers, options ?? new QueueOptions(), new BatchPlanner(options ?? new QueueOptions(), batchTokens, threads), Time, maxRunBytes: maxRunBytes);
         pool = new WorkerPool(Scheduler, NullLogger.Instance);
         Graph = graph ?? new FakeGraph();
         Executor = Add(Graph);

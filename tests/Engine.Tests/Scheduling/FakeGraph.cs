@@ -25,6 +25,11 @@ internal sealed class FakeGraph(BatchConstraints? constraints = null) : IGraph
 
     public Func<OutputSet, int, int, long> Bytes { get; init; } = (_, rows, length) => 4L * rows * length;
 
+    public Func<OutputSet, int, int, long> Peak { get; init; } = (_, _, _) => 0;
+
+    /// <summary>How often memory was given back.</summary>
+    public int GivenBack { get; private set; }
+
     /// <summary>The batches in the order they ran: the rows' lengths, the outputs, the threads.</summary>
     public ConcurrentQueue<(int[] Lengths, string[] Outputs, int Threads)> Batches { get; } = new();
 
@@ -45,6 +50,8 @@ internal sealed class FakeGraph(BatchConstraints? constraints = null) : IGraph
     public OutputSet SetOf(IReadOnlyList<string> outputs) => outputs.Contains("a") ? OutputSet.Attention : OutputSet.Plain;
 
     public long RunBytes(OutputSet outputs, int rows, int length) => Bytes(outputs, rows, length);
+
+    public long PeakBytes(OutputSet outputs, int rows, int length) => Peak(outputs, rows, length);
 
     public IGraphVariant? Opened(OutputSet outputs, int threads) => opened.TryGetValue((outputs, threads), out var task) && task.IsCompletedSuccessfully ? new Variant(this, threads) : null;
 
@@ -88,6 +95,8 @@ internal sealed class FakeGraph(BatchConstraints? constraints = null) : IGraph
     private sealed class Variant(FakeGraph graph, int threads) : IGraphVariant
     {
         public IBatchOutputs Run(IReadOnlyList<GraphInput> rows, IReadOnlyCollection<string> outputs, CancellationToken terminate) => graph.Run(rows, outputs, threads, terminate);
+
+        public void GiveBack() => graph.GivenBack++;
     }
 
     private sealed class Echo(IReadOnlyList<GraphInput> rows) : IBatchOutputs
