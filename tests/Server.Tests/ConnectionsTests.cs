@@ -1,5 +1,8 @@
+using System.Net.Security;
 using System.Net.Sockets;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
+using System.Text.RegularExpressions;
 using InferenceServer.Hosting;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Time.Testing;
@@ -7,8 +10,10 @@ using Microsoft.Extensions.Time.Testing;
 namespace InferenceServer.Server.Tests;
 
 /// <summary>Connections that say nothing, that are idle, and that are too many.</summary>
-public sealed class ConnectionsTests
+public sealed partial class ConnectionsTests
 {
+    private const string Request = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
     [Fact]
     public async Task A_connection_without_a_request_is_cut_after_the_limit_and_one_with_a_request_is_not()
     {
@@ -44,19 +49,45 @@ public sealed class ConnectionsTests
     }
 
     [Fact]
-    public async Task Silent_slow_and_idle_connections_are_cut()
+    public async Task Silent_and_slow_connections_are_cut()
     {
         using var models = SmallModel();
-        await using var server = await ServerProcess.StartAsync(models.Path, new Dictionary<string, string?> { ["Limits__HeadersTimeoutSeconds"] = "1", ["Limits__KeepAliveSeconds"] = "1" });
-        var request = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        using var key = System.Security.Cryptography.ECDsa.Create();
+        using var certificate = new CertificateRequest("CN=localhost", key, System.Security.Cryptography.HashAlgorithmName.SHA256).CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
+        var file = Path.Combine(models.Path, "certificate.pfx");
+        await File.WriteAllBytesAsync(file, certificate.Export(X509ContentType.Pfx, "secret"), TestContext.Current.CancellationToken);
+        await using var server = await ServerProcess.StartAsync(
+            models.Path,
+            new Dictionary<string, string?> { ["Limits__HeadersTimeoutSeconds"] = "1", ["Health__Url"] = "http://127.0.0.1:0" }, // idle connections stay for 75 s
+            ["--Kestrel:Endpoints:Plain:Url", "http://127.0.0.1:0", "--Kestrel:Endpoints:Tls:Url", "https://127.0.0.1:0", "--Kestrel:Endpoints:Tls:Certificate:Path", file, "--Kestrel:Endpoints:Tls:Certificate:Password", "secret"]);
+        var tls = new Uri(HttpsAddress().Match(server.Log).Value);
+        using var idle = await ConnectedAsync(server.Address);
+        using var probe = await ConnectedAsync(server.HealthAddress);
+        Assert.StartsWith("HTTP/1.1 200", await AskAsync(idle), StringComparison.Ordinal);
+        Assert.StartsWith("HTTP/1.1 200", await AskAsync(probe), StringComparison.Ordinal);
         var answers = await Task.WhenAll([
-            .. Enumerable.Range(0, 50).Select(_ => AllAsync(server, "")),
-            AllAsync(server, request[..20]),
-            AllAsync(server, request),
+            .. Enumerable.Range(0, 50).Select(_ => AllAsync(server.Address, "")),
+            AllAsync(tls, ""),
+            AllAsync(tls, "", SslApplicationProtocol.Http11),
+            AllAsync(tls, "", SslApplicationProtocol.Http2),
+            AllAsync(server.HealthAddress, ""),
+            AllAsync(server.Address, Request[..20]),
         ]);
-        Assert.All(answers[..50], Assert.Empty);
-        Assert.StartsWith("HTTP/1.1 408", answers[50], StringComparison.Ordinal);
-        Assert.StartsWith("HTTP/1.1 200", answers[51], StringComparison.Ordinal); // and then the connection was idle
+        Assert.All(answers[..^1], Assert.Empty);
+        Assert.StartsWith("HTTP/1.1 408", answers[^1], StringComparison.Ordinal);
+
+        // They were opened before those that are cut, and have sent a request.
+        Assert.StartsWith("HTTP/1.1 200", await AskAsync(idle), StringComparison.Ordinal);
+        Assert.StartsWith("HTTP/1.1 200", await AskAsync(probe), StringComparison.Ordinal);
+        server.AssertCleanLog();
+    }
+
+    [Fact]
+    public async Task Idle_connections_are_cut()
+    {
+        using var models = SmallModel();
+        await using var server = await ServerProcess.StartAsync(models.Path, new Dictionary<string, string?> { ["Limits__KeepAliveSeconds"] = "1" });
+        Assert.StartsWith("HTTP/1.1 200", await AllAsync(server.Address, Request), StringComparison.Ordinal);
         server.AssertCleanLog();
     }
 
@@ -65,15 +96,17 @@ public sealed class ConnectionsTests
     {
         using var models = SmallModel();
         await using var server = await ServerProcess.StartAsync(
-            models.Path, new Dictionary<string, string?> { ["Limits__MaxConnections"] = "3", ["AllowedHosts"] = "127.0.0.1", ["Health__Url"] = "http://127.0.0.1:0" });
+            models.Path, new Dictionary<string, string?> { ["Limits__MaxConnections"] = "3", ["AllowedHosts"] = "127.0.0.1;localhost", ["Health__Url"] = "http://127.0.0.1:0" });
         server.Client.Dispose(); // the connection that has asked for readiness
         var sockets = new List<Socket>();
         try
         {
-            while (await IsTakenAsync(server, sockets))
+            do
             {
                 Assert.InRange(sockets.Count, 0, 20);
+                sockets.Add(await ConnectedAsync(server.Address));
             }
+            while ((await AskAsync(sockets[^1])).Length > 0);
 
             using var probe = new HttpClient { BaseAddress = server.HealthAddress };
             Assert.Equal("live", (string?)(await probe.ReadAsync("/health/live")).Ok["status"]);
@@ -154,32 +187,70 @@ public sealed class ConnectionsTests
         return folder;
     }
 
-    /// <summary>Sends a text and gives all that comes until the server ends the connection.</summary>
-    private static async Task<string> AllAsync(ServerProcess server, string text)
+    /// <summary>Sends a text and gives all that comes until the server ends the connection; in TLS where a protocol is named.</summary>
+    private static async Task<string> AllAsync(Uri address, string text, SslApplicationProtocol? protocol = null)
     {
         using var client = new TcpClient();
-        await client.ConnectAsync("127.0.0.1", server.Address.Port, TestContext.Current.CancellationToken);
-        await client.GetStream().WriteAsync(Encoding.ASCII.GetBytes(text), TestContext.Current.CancellationToken);
-        using var reader = new StreamReader(client.GetStream(), Encoding.ASCII);
-        return await reader.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await client.ConnectAsync(address.Host, address.Port, TestContext.Current.CancellationToken);
+        Stream stream = client.GetStream();
+        if (protocol is { } named)
+        {
+            var secured = new SslStream(stream);
+            await secured.AuthenticateAsClientAsync(
+                new SslClientAuthenticationOptions { TargetHost = "localhost", ApplicationProtocols = [named], RemoteCertificateValidationCallback = (_, presented, _, _) => presented?.Subject == "CN=localhost" }, TestContext.Current.CancellationToken);
+            Assert.Equal(named, secured.NegotiatedApplicationProtocol);
+            stream = secured;
+        }
+
+        await using (stream)
+        {
+            await stream.WriteAsync(Encoding.ASCII.GetBytes(text), TestContext.Current.CancellationToken);
+            var (all, buffer) = (new StringBuilder(), new byte[4096]);
+            try
+            {
+                while (await stream.ReadAsync(buffer, TestContext.Current.CancellationToken) is > 0 and var read)
+                {
+                    all.Append(Encoding.ASCII.GetString(buffer, 0, read));
+                }
+            }
+            catch (IOException)
+            {
+                // A reset is an end as well.
+            }
+
+            return all.ToString();
+        }
     }
 
-    /// <summary>Opens a connection and asks on it: false when the server has closed it at once.</summary>
-    private static async Task<bool> IsTakenAsync(ServerProcess server, List<Socket> sockets)
+    private static async Task<Socket> ConnectedAsync(Uri address)
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        sockets.Add(socket);
-        await socket.ConnectAsync(server.Address.Host, server.Address.Port, TestContext.Current.CancellationToken);
+        await socket.ConnectAsync(address.Host, address.Port, TestContext.Current.CancellationToken);
+        return socket;
+    }
+
+    /// <summary>Sends a request and gives its answer: empty when the server has closed the connection.</summary>
+    private static async Task<string> AskAsync(Socket socket)
+    {
+        var (answer, buffer) = ("", new byte[4096]);
         try
         {
-            await socket.SendAsync("GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"u8.ToArray(), TestContext.Current.CancellationToken);
-            return await socket.ReceiveAsync(new byte[4096], TestContext.Current.CancellationToken) > 0;
+            await socket.SendAsync(Encoding.ASCII.GetBytes(Request), TestContext.Current.CancellationToken);
+            while (!answer.EndsWith("\r\n0\r\n\r\n", StringComparison.Ordinal) && await socket.ReceiveAsync(buffer, TestContext.Current.CancellationToken) is > 0 and var read)
+            {
+                answer += Encoding.ASCII.GetString(buffer, 0, read);
+            }
+
+            return answer;
         }
         catch (SocketException)
         {
-            return false;
+            return "";
         }
     }
+
+    [GeneratedRegex(@"https://127\.0\.0\.1:[1-9]\d*")]
+    private static partial Regex HttpsAddress();
 
     private sealed class TestConnection : DefaultConnectionContext
     {
