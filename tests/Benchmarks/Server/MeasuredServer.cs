@@ -15,13 +15,13 @@ internal sealed partial class MeasuredServer : IDisposable
     private readonly Process process;
     private readonly string folder = Directory.CreateTempSubdirectory("benchmark-server-").FullName;
 
-    private MeasuredServer(string models, IEnumerable<KeyValuePair<string, string>> settings)
+    private MeasuredServer(string models, IEnumerable<KeyValuePair<string, string>> settings, int port = 0)
     {
         var configuration = AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Debug{Path.DirectorySeparatorChar}", StringComparison.Ordinal) ? "Debug" : "Release";
         var program = Path.Combine(Repository.Root, "src", "InferenceServer", "bin", configuration, "net10.0", "InferenceServer.dll");
 
         // The shell only redirects the log, so that nobody spends time reading it, and then becomes the server.
-        var start = new ProcessStartInfo("/bin/sh", ["-c", "exec \"$@\" >\"$LOG_FILE\" 2>&1", "sh", "dotnet", program, "--urls", "http://127.0.0.1:0", "--models", models]);
+        var start = new ProcessStartInfo("/bin/sh", ["-c", "exec \"$@\" >\"$LOG_FILE\" 2>&1", "sh", "dotnet", program, "--urls", $"http://127.0.0.1:{port}", "--models", models]);
         foreach (var (name, value) in settings)
         {
             start.ArgumentList.Add($"--{name}");
@@ -101,7 +101,7 @@ internal sealed partial class MeasuredServer : IDisposable
         listener.Start();
         var port = ((System.Net.IPEndPoint)listener.LocalEndpoint).Port;
         listener.Stop();
-        var server = new MeasuredServer(models, [.. settings, new("urls", $"http://127.0.0.1:{port}")]) { Port = port };
+        var server = new MeasuredServer(models, settings, port) { Port = port };
         try
         {
             server.Http.BaseAddress = new Uri($"http://127.0.0.1:{port}");
