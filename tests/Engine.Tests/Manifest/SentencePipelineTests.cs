@@ -7,6 +7,24 @@ namespace InferenceServer.Engine.Tests.Manifest;
 /// <summary>modules.json and its module folders.</summary>
 public sealed class SentencePipelineTests
 {
+    [Theory]
+    [InlineData("1e-9", false)]
+    [InlineData("0", false)]
+    [InlineData("12.5", false)]
+    [InlineData("1e30", true)] // no limit
+    [InlineData("null", true)]
+    public void A_length_that_is_no_number_of_tokens_is_refused(string value, bool isServed)
+    {
+        using var folder = new Folder(("config.json", "{}"), ("model.onnx", "x"), ("modules.json", $"[{Transformer}]"), ("sentence_bert_config.json", $$"""{"max_seq_length": {{value}}}"""));
+        if (isServed)
+        {
+            Assert.Null(ModelManifest.Read(folder.Path).Sentence!.MaxSequenceLength);
+            return;
+        }
+
+        Assert.StartsWith("sentence_bert_config.json: $.max_seq_length", Assert.Throws<ModelLoadException>(() => ModelManifest.Read(folder.Path)).Message, StringComparison.Ordinal);
+    }
+
     private const string Transformer = """{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}""";
     private const string Pooling = """{"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}""";
 
