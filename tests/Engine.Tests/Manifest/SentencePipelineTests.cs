@@ -7,6 +7,9 @@ namespace InferenceServer.Engine.Tests.Manifest;
 /// <summary>modules.json and its module folders.</summary>
 public sealed class SentencePipelineTests
 {
+    private const string Transformer = """{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}""";
+    private const string Pooling = """{"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}""";
+
     [Theory]
     [InlineData("1e-9", false)]
     [InlineData("0", false)]
@@ -24,9 +27,6 @@ public sealed class SentencePipelineTests
 
         Assert.StartsWith("sentence_bert_config.json: $.max_seq_length", Assert.Throws<ModelLoadException>(() => ModelManifest.Read(folder.Path)).Message, StringComparison.Ordinal);
     }
-
-    private const string Transformer = """{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}""";
-    private const string Pooling = """{"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}""";
 
     [Theory]
     [InlineData("""{"pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true}""", "Mean")]
