@@ -94,6 +94,10 @@ internal sealed class GraphExecutor : IGraphExecutor, IAsyncDisposable
         {
             await Graph.OpenAsync(set, 1).WaitAsync(cancellation).ConfigureAwait(false);
         }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            throw new InferenceException(ErrorCode.Unavailable, $"The model is being taken out of service; try again in a moment.") { RetryAfter = TimeSpan.FromSeconds(1) };
+        }
         catch (ModelLoadException e) when (e.RetryAfter is { } pause)
         {
             throw new InferenceException(ErrorCode.Unavailable, $"The files of the model cannot be read at the moment. Try again in {pause.TotalSeconds} seconds.", null, e) { RetryAfter = pause };

@@ -86,6 +86,13 @@ internal static class TokenizerReader
                 $"{File}: $.model.vocab: '{shared.First}' and '{shared.Second}' have one id, {shared.Id}{(shared.Count > 1 ? $" ({shared.Count} such tokens)" : "")}: texts of both get it, and it is decoded as the later one (the reference takes either).");
         }
 
+        var moved = listed.Where(token => known.Id(token.Key) is { } id && id != token.Value).ToList();
+        if (moved.Count > 0)
+        {
+            notes.All.Add(
+                $"{File}: $.added_tokens: '{moved[0].Key}' has the id {moved[0].Value} there and gets {known.Id(moved[0].Key)}{(moved.Count > 1 ? $" ({moved.Count} such tokens)" : "")}, as in the reference: a token of the vocabulary keeps its id, and others are numbered after the vocabulary.");
+        }
+
         if (parts.PostProcessor is { } processor && processor.Results(2, true) is null)
         {
             notes.All.Add($"{File}: $.post_processor: pairs of texts are refused: a template gets more than two pieces of the one before it, which the reference crashes on.");

@@ -43,6 +43,7 @@ internal static class AbuseCases
         new("unread", "40 clients that ask for vectors of all tokens and never read the answer, held for 60 s", UnreadAsync) { Settings = new Dictionary<string, string> { ["Limits:AnswerTimeoutSeconds"] = "20" } },
         new("attention", "8 requests for the attention of 500 words at once", AttentionAsync),
         new("disconnects", "400 clients that are reset in mid-request", DisconnectsAsync),
+        new("endless", "a second server with a folder whose graph does not end, in its runs or while it opens, stopped when its other model is ready", EndlessAsync),
         new("silent", "2,000 connections that say nothing, for 20 s", SilentAsync),
     ];
 
@@ -236,6 +237,22 @@ internal static class AbuseCases
         var ended = clients.Count(socket => socket.Poll(0, SelectMode.SelectRead));
         Vanish(clients);
         return string.Create(CultureInfo.InvariantCulture, $"{ended} of {clients.Count} cut");
+    }
+
+    private static async Task<string> EndlessAsync(MeasuredServer server, string model)
+    {
+        var answers = new List<string>();
+        foreach (var (name, graph) in new[] { ("runs", EndlessGraph.InRuns()), ("opening", EndlessGraph.AtOpening()) })
+        {
+            using var folder = ModelsFolder.Copies(1);
+            folder.Add("endless", graph);
+            using var other = await MeasuredServer.StartForAsync(folder.Model, folder.Path, []);
+            await Task.Delay(TimeSpan.FromSeconds(2)); // it is in the middle of it
+            var (seconds, code) = await other.StopAsync();
+            answers.Add(string.Create(CultureInfo.InvariantCulture, $"{name}: the other ready after {other.ReadySeconds:0.0} s, ended {seconds:0.0} s after SIGTERM with {code?.ToString(CultureInfo.InvariantCulture) ?? "no code"}"));
+        }
+
+        return string.Join("; ", answers);
     }
 
     private static byte[] Head(string model, int length) =>

@@ -15,13 +15,13 @@ internal sealed partial class MeasuredServer : IDisposable
     private readonly Process process;
     private readonly string folder = Directory.CreateTempSubdirectory("benchmark-server-").FullName;
 
-    private MeasuredServer(string models, IEnumerable<KeyValuePair<string, string>> settings)
+    private MeasuredServer(string models, IEnumerable<KeyValuePair<string, string>> settings, int port = 0)
     {
         var configuration = AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Debug{Path.DirectorySeparatorChar}", StringComparison.Ordinal) ? "Debug" : "Release";
         var program = Path.Combine(Repository.Root, "src", "InferenceServer", "bin", configuration, "net10.0", "InferenceServer.dll");
 
         // The shell only redirects the log, so that nobody spends time reading it, and then becomes the server.
-        var start = new ProcessStartInfo("/bin/sh", ["-c", "exec \"$@\" >\"$LOG_FILE\" 2>&1", "sh", "dotnet", program, "--urls", "http://127.0.0.1:0", "--models", models]);
+        var start = new ProcessStartInfo("/bin/sh", ["-c", "exec \"$@\" >\"$LOG_FILE\" 2>&1", "sh", "dotnet", program, "--urls", $"http://127.0.0.1:{port}", "--models", models]);
         foreach (var (name, value) in settings)
         {
             start.ArgumentList.Add($"--{name}");
@@ -82,7 +82,7 @@ internal sealed partial class MeasuredServer : IDisposable
         var server = new MeasuredServer(models, settings ?? []);
         try
         {
-            await server.ReadyAsync();
+            await server.ReadyAsync(ServerSettings.ReadyPath);
             await server.QuietAsync();
             return server;
         }
@@ -90,6 +90,45 @@ internal sealed partial class MeasuredServer : IDisposable
         {
             server.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>Starts the server on a folder of models and waits until one of them is ready, whatever the others do.</summary>
+    public static async Task<MeasuredServer> StartForAsync(string model, string models, IEnumerable<KeyValuePair<string, string>> settings)
+    {
+        // The log tells the address late while a folder does not end to load.
+        using var listener = new TcpListener(System.Net.IPAddress.Loopback, 0);
+        listener.Start();
+        var port = ((System.Net.IPEndPoint)listener.LocalEndpoint).Port;
+        listener.Stop();
+        var server = new MeasuredServer(models, settings, port) { Port = port };
+        try
+        {
+            server.Http.BaseAddress = new Uri($"http://127.0.0.1:{port}");
+            await server.ReadyAsync($"{ServerSettings.ReadyPath}/{model}");
+            return server;
+        }
+        catch
+        {
+            server.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Asks the server to stop (SIGTERM); the seconds until the process has ended, a minute at most, and its exit code.</summary>
+    public async Task<(double Seconds, int? ExitCode)> StopAsync()
+    {
+        var watch = Stopwatch.StartNew();
+        using var kill = Process.Start("/bin/sh", ["-c", $"kill -TERM {Id}"]);
+        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(1));
+        try
+        {
+            await process.WaitForExitAsync(limit.Token);
+            return (watch.Elapsed.TotalSeconds, process.ExitCode);
+        }
+        catch (OperationCanceledException)
+        {
+            return (watch.Elapsed.TotalSeconds, null);
         }
     }
 
@@ -152,7 +191,7 @@ internal sealed partial class MeasuredServer : IDisposable
 
     private static StringContent Json(string body) => new(body, new MediaTypeHeaderValue("application/json"));
 
-    private async Task ReadyAsync()
+    private async Task ReadyAsync(string path)
     {
         var watch = Stopwatch.StartNew();
         while (true)
@@ -170,11 +209,18 @@ internal sealed partial class MeasuredServer : IDisposable
 
             if (Port != 0)
             {
-                using var answer = await Http.GetAsync(ServerSettings.ReadyPath);
-                if (answer.IsSuccessStatusCode)
+                try
                 {
-                    ReadySeconds = watch.Elapsed.TotalSeconds;
-                    return;
+                    using var answer = await Http.GetAsync(path);
+                    if (answer.IsSuccessStatusCode)
+                    {
+                        ReadySeconds = watch.Elapsed.TotalSeconds;
+                        return;
+                    }
+                }
+                catch (HttpRequestException)
+                {
+                    // It does not listen yet.
                 }
             }
 

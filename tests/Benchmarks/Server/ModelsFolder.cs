@@ -51,6 +51,13 @@ internal sealed class ModelsFolder : IDisposable
         return folder;
     }
 
+    /// <summary>Adds a copy with another graph.</summary>
+    public void Add(string id, byte[] graph)
+    {
+        Copy(Source, System.IO.Path.Combine(Path, id));
+        File.WriteAllBytes(System.IO.Path.Combine(Path, id, "onnx", "model.onnx"), graph);
+    }
+
     /// <summary>The id of a copy.</summary>
     public static string NameOfCopy(int index) => $"demo-bert-{index:00}";
 

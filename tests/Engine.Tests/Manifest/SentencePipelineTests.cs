@@ -11,6 +11,24 @@ public sealed class SentencePipelineTests
     private const string Pooling = """{"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}""";
 
     [Theory]
+    [InlineData("1e-9", false)]
+    [InlineData("0", false)]
+    [InlineData("12.5", false)]
+    [InlineData("1e30", true)] // no limit
+    [InlineData("null", true)]
+    public void A_length_that_is_no_number_of_tokens_is_refused(string value, bool isServed)
+    {
+        using var folder = new Folder(("config.json", "{}"), ("model.onnx", "x"), ("modules.json", $"[{Transformer}]"), ("sentence_bert_config.json", $$"""{"max_seq_length": {{value}}}"""));
+        if (isServed)
+        {
+            Assert.Null(ModelManifest.Read(folder.Path).Sentence!.MaxSequenceLength);
+            return;
+        }
+
+        Assert.StartsWith("sentence_bert_config.json: $.max_seq_length", Assert.Throws<ModelLoadException>(() => ModelManifest.Read(folder.Path)).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("""{"pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true}""", "Mean")]
     [InlineData("""{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}""", "Cls")]
     [InlineData("""{"pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": true, "pooling_mode_cls_token": true}""", "Cls,Max,Mean")]

@@ -34,7 +34,7 @@ public sealed class EndlessLoadingTests : IDisposable
     [Fact]
     public async Task An_opening_without_an_end_is_left_behind_and_not_tried_twice()
     {
-        Put("endless", EndlessGraph.AtOpening(600)); // ten seconds: what is left behind goes on beside the tests that follow
+        Put("endless", EndlessGraph.AtOpening(900)); // less than a minute: what is left behind goes on beside the tests that follow
         await using var registry = Registry();
         var loading = registry.LoadAllAsync(TestContext.Current.CancellationToken);
         time.Advance(TimeSpan.FromSeconds(600));

@@ -219,6 +219,17 @@ public sealed class TokenizerConfigTests
         Assert.Equal("b", tokenizer.IdToToken(1));
     }
 
+    [Fact]
+    public void An_added_token_with_the_id_of_another_gets_its_own_and_is_told()
+    {
+        var json = Json(Words("<unk>", "a", "b"), preTokenizer: Of("Whitespace"));
+        json["added_tokens"] = new JsonArray(new JsonObject { ["id"] = 1, ["content"] = "<x>", ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false, ["normalized"] = false, ["special"] = true });
+        using var folder = new Folder(("tokenizer.json", json.ToJsonString()));
+        var tokenizer = Tokenizer.Load(folder.Path);
+        Assert.Contains("'<x>' has the id 1 there and gets 3", Assert.Single(tokenizer.Notes), StringComparison.Ordinal);
+        Assert.Equal([1, 3], tokenizer.Encode("a<x>", addSpecialTokens: false).Ids);
+    }
+
     private static void Differs(Folder folder, string told, string text, string own, string follow, bool addSpecialTokens = false)
     {
         var tokenizer = Tokenizer.Load(folder.Path);
