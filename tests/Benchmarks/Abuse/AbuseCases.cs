@@ -41,7 +41,7 @@ internal static class AbuseCases
         new("half", $"60 bodies of {BodyMiB} MB of which half is sent, held for 20 s", HalfAsync),
         new("dripped", "200 bodies sent at a byte a second", DrippedAsync) { Settings = new Dictionary<string, string> { ["Limits:RequestTimeoutSeconds"] = "10" } },
         new("unread", "40 clients that ask for vectors of all tokens and never read the answer, held for 60 s", UnreadAsync) { Settings = new Dictionary<string, string> { ["Limits:AnswerTimeoutSeconds"] = "20" } },
-        new("attention", "8 requests for the attention of 500 words at once", AttentionAsync),
+        new("attention", "8 requests for the attention of 500 tokens at once", AttentionAsync) { Settings = new Dictionary<string, string> { ["Models:all-MiniLM-L6-v2:MaxTokens"] = "512" } },
         new("disconnects", "400 clients that are reset in mid-request", DisconnectsAsync),
         new("endless", "a second server with a folder whose graph does not end, in its runs or while it opens, stopped when its other model is ready", EndlessAsync),
         new("silent", "2,000 connections that say nothing, for 20 s", SilentAsync),

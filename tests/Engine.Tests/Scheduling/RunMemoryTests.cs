@@ -63,12 +63,10 @@ public sealed class RunMemoryTests
         var second = device.Run(901);
         var small = device.Run(10);
         await graph.StartedAsync(); // the small one
-        graph.Release(2);
-        await first;
-        await small;
-        await graph.StartedAsync();
-        graph.Release();
-        await second;
+        Assert.Equal([900, 10], graph.Batches.Select(batch => batch.Lengths[0]));
+        graph.Release(3);
+        await Task.WhenAll(first, second, small);
+        Assert.Equal([900, 10, 901], graph.Batches.Select(batch => batch.Lengths[0]));
     }
 
     [Fact]
