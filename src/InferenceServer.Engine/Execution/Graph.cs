@@ -417,6 +417,10 @@ internal sealed class Graph : IGraph, IDisposable
                 ? new ModelLoadException($"{Path.GetFileName(original)} cannot be read: {NativeMessage.Short(cause)}. Load the model again when it can.", e) { RetryAfter = Pause(1) }
                 : new ModelLoadException($"{Path.GetFileName(original)}: ONNX Runtime cannot load the graph: {NativeMessage.Short(e)}. Download or export the file again.", e);
         }
+        finally
+        {
+            FreeMemory.Return();
+        }
     }
 
     /// <summary>A file as it was at a moment; zero bytes where it was absent.</summary>

@@ -28,7 +28,11 @@ internal sealed class GraphVariant : IGraphVariant, IDisposable
     public IBatchOutputs Run(IReadOnlyList<GraphInput> rows, IReadOnlyCollection<string> outputs, CancellationToken terminate) => Run(rows, outputs, shrink: false, terminate);
 
     /// <inheritdoc/>
-    public void GiveBack() => Run([new GraphInput([.. Enumerable.Repeat(0, graph.Constraints.FixedLength ?? 1)])], [graph.Outputs[0]], shrink: true, CancellationToken.None).Dispose();
+    public void GiveBack()
+    {
+        Run([new GraphInput([.. Enumerable.Repeat(0, graph.Constraints.FixedLength ?? 1)])], [graph.Outputs[0]], shrink: true, CancellationToken.None).Dispose();
+        FreeMemory.Return();
+    }
 
     /// <inheritdoc/>
     public void Dispose() => session.Dispose();
