@@ -16,6 +16,7 @@ public sealed class CarelessClientTests : IAsyncLifetime
         ["Limits__MaxBytesInFlight"] = "1000000",
         ["Limits__RequestTimeoutSeconds"] = "3",
         ["Limits__AnswerTimeoutSeconds"] = "1",
+        ["Limits__MaxTextCharacters"] = "2000",
     });
 
     public async ValueTask DisposeAsync()
@@ -84,6 +85,24 @@ public sealed class CarelessClientTests : IAsyncLifetime
         using var socket = await SendAsync(Head(body.Length, $"x-request-id: unread-{format}\r\n", "/api/models/demo-bert/attention") + body);
         var line = await LineAsync($"unread-{format}");
         Assert.True(line.Contains(" 504 ", StringComparison.Ordinal), line);
+    }
+
+    [Theory]
+    [InlineData("demo-bert/embeddings", """{"inputs": ["a", "LONG"], "truncate": true}""", "inputs[1]")]
+    [InlineData("demo-bert/embeddings", """{"inputs": ["a"], "pairs": ["LONG"], "truncate": true}""", "pairs[0]")]
+    [InlineData("demo-bert/tokenize", """{"inputs": ["a", "LONG"]}""", "inputs[1]")]
+    [InlineData("demo-bert/tokenize", """{"inputs": "a", "pairs": "LONG"}""", "pairs[0]")]
+    [InlineData("demo-bert/attention", """{"text": "LONG", "truncate": true}""", "text")]
+    [InlineData("demo-bert/rerank", """{"query": "a", "documents": ["a", "LONG"]}""", "documents[1]")]
+    [InlineData("demo-bert/similarity", """{"source": "LONG", "sentences": ["a"]}""", "source")]
+    [InlineData("demo-bert/predictions", """{"inputs": "a [MASK]", "parameters": {"targets": ["LONG"]}}""", "parameters.targets[0]")]
+    [InlineData("demo-gpt/predictions", """{"inputs": "LONG"}""", "inputs")]
+    [InlineData("demo-language/predictions", """{"inputs": ["LONG"]}""", "inputs[0]")]
+    public async Task A_text_of_too_many_characters_is_refused_before_it_is_tokenised(string path, string body, string field)
+    {
+        var answer = await server.Client.PostAsync("/api/models/" + path, body.Replace("LONG", new string('a', 2001), StringComparison.Ordinal));
+        Assert.Equal((422, field), (answer.Status, (string?)answer.Json["field"]));
+        Assert.EndsWith("has 2001 characters; a text may have 2000. Send it in parts. (setting Limits:MaxTextCharacters)", (string)answer.Json["detail"]!, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -5,6 +5,9 @@ namespace InferenceServer.Engine.Scheduling;
 /// <summary>One request's way through the server: who sent it, how urgent it is, its cancellation, and what it cost.</summary>
 public sealed class RequestContext(CancellationToken cancellation = default)
 {
+    private const long LeastCharacters = 1 << 20;
+    private const long CharactersOfToken = 64;
+
     private long tokens;
     private long queueTicks;
     private long inferenceTicks;
@@ -35,6 +38,9 @@ public sealed class RequestContext(CancellationToken cancellation = default)
     /// <summary>Most tokens that the request may bring, all inputs together.</summary>
     public long MaxTokens { get; init; } = long.MaxValue;
 
+    /// <summary>Most characters (UTF-16) of one text; 0: by the model, see <see cref="CharactersFor"/>.</summary>
+    public long MaxTextCharacters { get; init; }
+
     /// <summary>Tokens of all inputs, special tokens included, padding not.</summary>
     public long Tokens => Interlocked.Read(ref tokens);
 
@@ -52,6 +58,12 @@ public sealed class RequestContext(CancellationToken cancellation = default)
 
     /// <summary>The permit that it was let in with, or null.</summary>
     internal Permit? Permit { get; set; }
+
+    /// <summary>
+    /// Most characters of one text for a model of so many tokens: where nothing is set 64 characters a token, and a million at least, so that a book can still be cut or split into
+    /// windows. A longer text would be tokenised for nothing.
+    /// </summary>
+    public long CharactersFor(int maxTokens) => MaxTextCharacters > 0 ? MaxTextCharacters : Math.Max(LeastCharacters, CharactersOfToken * (long)maxTokens);
 
     /// <summary>Counts tokens.</summary>
     /// <exception cref="InferenceException">They are more than <see cref="MaxTokens"/>.</exception>

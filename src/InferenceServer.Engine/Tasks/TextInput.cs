@@ -233,8 +233,20 @@ public sealed record TextInput
         }
     }
 
+    /// <summary>Refuses a text that is too long to be tokenised at all.</summary>
+    /// <exception cref="InferenceException">It has more characters than <see cref="RequestContext.MaxTextCharacters"/>.</exception>
+    internal static void RequireLength(Model model, RequestContext context, Argument argument, string? text)
+    {
+        if (text is not null && context.CharactersFor(model.MaxTokens) is var most && text.Length > most)
+        {
+            throw new InferenceException(ErrorCode.Unprocessable, $"{argument} has {text.Length} characters; a text may have {most}. Send it in parts.", argument) { Limit = nameof(context.MaxTextCharacters) };
+        }
+    }
+
     private PreparedInput PrepareText(Model model, string text, RequestContext context, Truncation? truncation)
     {
+        RequireLength(model, context, Argument, text);
+        RequireLength(model, context, PairArgument, Pair);
         var start = Stopwatch.GetTimestamp();
         TokenEncoding encoding;
         try

@@ -17,6 +17,10 @@ internal sealed record Limits
     [Range(1, 1_000_000_000)]
     public long MaxTokens { get; init; } = 1_000_000;
 
+    /// <summary>Most characters (UTF-16) of one text, looked at before it is tokenised. 0: by the model, 64 a token of its limit, at least 1,048,576, so that a book can still be cut or split into windows.</summary>
+    [Range(0, 1_073_741_824)]
+    public long MaxTextCharacters { get; init; }
+
     /// <summary>Largest answer in bytes, estimated before the model runs. Attention grows with the square of the length: 144 heads at 512 tokens are half a gigabyte of JSON.</summary>
     [Range(1_024, 4_294_967_296)]
     public long MaxAnswerBytes { get; init; } = 256 * 1024 * 1024;

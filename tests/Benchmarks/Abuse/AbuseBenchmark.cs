@@ -54,6 +54,11 @@ internal static class AbuseBenchmark
     private static async Task<string> MeasureAsync(AbuseCase one)
     {
         using var folder = ModelsFolder.WithMiniLM();
+        if (one.Besides is { } besides)
+        {
+            folder.AddShared(besides);
+        }
+
         using var server = await MeasuredServer.StartAsync(folder.Path, one.Settings);
         var path = ServerSettings.EmbeddingsPath(folder.Model);
         var body = Texts.Body(Texts.OfWords(1, 12, 12));

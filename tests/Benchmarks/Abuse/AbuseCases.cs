@@ -17,11 +17,15 @@ internal sealed record AbuseCase(string Name, string Description, Func<MeasuredS
 {
     /// <summary>Settings of the server, beside its defaults.</summary>
     public IReadOnlyDictionary<string, string> Settings { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>A model that is served beside all-MiniLM-L6-v2, by its name in the shared folder; null for none.</summary>
+    public string? Besides { get; init; }
 }
 
 /// <summary>Every case.</summary>
 internal static class AbuseCases
 {
+    private const string SmolLM2 = "SmolLM2-135M-Instruct";
     private const int BodyMiB = 30;
     private const double MostTimesBody = 12;
 
@@ -42,6 +46,7 @@ internal static class AbuseCases
         new("dripped", "200 bodies sent at a byte a second", DrippedAsync) { Settings = new Dictionary<string, string> { ["Limits:RequestTimeoutSeconds"] = "10" } },
         new("unread", "40 clients that ask for vectors of all tokens and never read the answer, held for 60 s", UnreadAsync) { Settings = new Dictionary<string, string> { ["Limits:AnswerTimeoutSeconds"] = "20" } },
         new("attention", "8 requests for the attention of 500 tokens at once", AttentionAsync) { Settings = new Dictionary<string, string> { ["Models:all-MiniLM-L6-v2:MaxTokens"] = "512" } },
+        new("logits", "8 requests for the perplexity of 1,000 words at once, of SmolLM2-135M-Instruct", (server, _) => LogitsAsync(server)) { Besides = SmolLM2 },
         new("disconnects", "400 clients that are reset in mid-request", DisconnectsAsync),
         new("endless", "a second server with a folder whose graph does not end, in its runs or while it opens, stopped when its other model is ready", EndlessAsync),
         new("silent", "2,000 connections that say nothing, for 20 s", SilentAsync),
@@ -201,6 +206,12 @@ internal static class AbuseCases
     {
         var body = Bytes($$"""{"text": "{{string.Join(' ', Enumerable.Repeat("server", 500))}}", "truncate": true, "format": "npy"}""");
         return Count(await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => PostAsync(server, $"/api/models/{model}/attention", body))));
+    }
+
+    private static async Task<string> LogitsAsync(MeasuredServer server)
+    {
+        var body = Bytes($$"""{"inputs": ["{{string.Join(' ', Enumerable.Repeat("server", 1000))}}"], "task": "perplexity"}""");
+        return Count(await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => PostAsync(server, $"/api/models/{SmolLM2}/predictions", body))));
     }
 
     private static async Task<string> DisconnectsAsync(MeasuredServer server, string model)

@@ -25,8 +25,7 @@ internal sealed class ModelsFolder : IDisposable
     public static ModelsFolder WithMiniLM()
     {
         const string name = "all-MiniLM-L6-v2";
-        var shared = Environment.GetEnvironmentVariable("INFERENCE_SHARED") ?? System.IO.Path.Combine(Repository.Root, "..", "shared");
-        var source = System.IO.Path.GetFullPath(System.IO.Path.Combine(shared, "models", name));
+        var source = Shared(name);
         if (!Directory.Exists(source))
         {
             Console.Error.WriteLine($"{source} is absent: the small demo model is measured instead, and the goals, which are for {name}, do not apply.");
@@ -37,6 +36,10 @@ internal sealed class ModelsFolder : IDisposable
         Copy(source, System.IO.Path.Combine(folder.Path, name));
         return folder;
     }
+
+    /// <summary>Adds a model of the shared folder.</summary>
+    /// <exception cref="DirectoryNotFoundException">It is absent.</exception>
+    public void AddShared(string name) => Copy(Shared(name), System.IO.Path.Combine(Path, name));
 
     /// <summary>So many copies of the small demo model.</summary>
     public static ModelsFolder Copies(int count)
@@ -63,6 +66,9 @@ internal sealed class ModelsFolder : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => Directory.Delete(Path, recursive: true);
+
+    private static string Shared(string name) =>
+        System.IO.Path.GetFullPath(System.IO.Path.Combine(Environment.GetEnvironmentVariable("INFERENCE_SHARED") ?? System.IO.Path.Combine(Repository.Root, "..", "shared"), "models", name));
 
     private static void Copy(string from, string to)
     {

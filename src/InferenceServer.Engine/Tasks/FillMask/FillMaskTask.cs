@@ -21,7 +21,7 @@ public sealed class FillMaskTask : PredictionTask<FillMaskRequest, FillMaskResul
     public override async Task<IReadOnlyList<FillMaskResult>> RunAsync(Model model, FillMaskRequest request, RequestContext context)
     {
         Parameter.AtLeast(TopK, request.TopK, 1);
-        var targets = request.Targets is { } words ? TargetIds(model, words) : null;
+        var targets = request.Targets is { } words ? TargetIds(model, words, context) : null;
         var inputs = TextInput.PrepareAll(model, request, context, pairs: true);
         var masks = Array.ConvertAll(inputs, input => MaskPositions(model, input));
         Parameter.Listed(TopK, request.TopK, masks.Sum(m => (long)m.Length), targets?.Length ?? model.Tokenizer.VocabularySize);
@@ -100,7 +100,7 @@ public sealed class FillMaskTask : PredictionTask<FillMaskRequest, FillMaskResul
     }
 
     /// <summary>A target is a token of the vocabulary as it stands, or a word that the tokenizer turns into exactly one.</summary>
-    private static int[] TargetIds(Model model, IReadOnlyList<string> words)
+    private static int[] TargetIds(Model model, IReadOnlyList<string> words, RequestContext context)
     {
         if (words.Count == 0)
         {
@@ -116,6 +116,7 @@ public sealed class FillMaskTask : PredictionTask<FillMaskRequest, FillMaskResul
                 throw InferenceException.Unprocessable(Targets[i], $"{Targets[i]} is empty: a word of at least 1 character is needed. Leave it out.");
             }
 
+            TextInput.RequireLength(model, context, Targets[i], words[i]);
             var id = model.Tokenizer.TokenToId(words[i]);
             if (id is null)
             {

@@ -136,6 +136,8 @@ public sealed class QuestionAnsweringTask : PredictionTask<QuestionAnsweringRequ
             throw InferenceException.Unprocessable(DocStride, $"{DocStride} is {stride}; it must be from 0 to {length - 1}, less than the tokens of a window ({MaxLength}). Send such a value, or leave it out.");
         }
 
+        TextInput.RequireLength(model, context, input.Argument, input.Text);
+        TextInput.RequireLength(model, context, input.PairArgument, input.Pair);
         var watch = System.Diagnostics.Stopwatch.GetTimestamp();
         var question = model.Tokenizer.Encode(input.Text!, addSpecialTokens: false).Length;
         var room = length - model.Tokenizer.SpecialTokensToAdd(pair: true) - question;

@@ -39,6 +39,8 @@ public sealed class TokenizeTask : ITask<TokenizeRequest, TokenizeResult>
         {
             context.Cancellation.ThrowIfCancellationRequested();
             var (text, pair) = (request.Inputs[i], request.Pairs?[i]);
+            TextInput.RequireLength(model, context, Inputs[i], text);
+            TextInput.RequireLength(model, context, Pairs[i], pair);
             var truncation = TruncationOf(model, request, pair is not null) is { } cut ? cut with { KeepsRest = overflow } : null;
             var start = Stopwatch.GetTimestamp();
             TokenEncoding encoding;

@@ -52,6 +52,7 @@ internal sealed class InferenceCall : IBindableFromHttpContext<InferenceCall>
         record.Cost = new RequestContext(deadline.Token)
         {
             MaxTokens = limits.MaxTokens,
+            MaxTextCharacters = limits.MaxTextCharacters,
             Priority = RequestHeaders.ReadPriority(context.Request),
             Deadline = DateTimeOffset.UtcNow + (record.Deadline ?? limits.RequestTimeout),
             Client = context.Connection.Id,
