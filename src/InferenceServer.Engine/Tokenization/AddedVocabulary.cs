@@ -172,7 +172,7 @@ internal sealed class AddedVocabulary
     }
 
     // Where a search goes on, and where it may not find the empty text: directly behind the match before.
-    private record struct Search(int At = 0, int Barred = -1)
+    private record struct Search(int At = 0, int Barred = -1, int[]? Found = null)
     {
         public Search()
             : this(0)
@@ -183,9 +183,13 @@ internal sealed class AddedVocabulary
     /// <summary>Finds tokens in a text, front to back.</summary>
     private sealed class Finder
     {
+        private const int MostTried = 64;
+
         private readonly CharTrie trie;
         private readonly AddedToken[] tokens;
         private readonly int[] ids;
+        private readonly string[] texts;
+        private readonly LongestMatches? longest; // where a token is so long that trying it at every place would take too long
         private readonly SearchValues<char> first;
         private readonly int empty; // the first token of which normalisation left nothing: found between all characters; or -1
 
@@ -193,13 +197,11 @@ internal sealed class AddedVocabulary
         {
             tokens = entries.Select(static e => e.Token).ToArray();
             ids = entries.Select(static e => e.Id).ToArray();
+            texts = entries.Select(static e => e.Text).ToArray();
             trie = new CharTrie(entries.Select(static (e, i) => KeyValuePair.Create(e.Text, i)));
             empty = entries.FindIndex(static e => e.Text.Length == 0);
             first = SearchValues.Create(entries.Where(static e => e.Text.Length > 0).Select(static e => e.Text[0]).Distinct().ToArray());
-            if (entries.Count == 0)
-            {
-                tokens = [];
-            }
+            longest = texts.Any(static t => t.Length > MostTried) ? new LongestMatches(trie) : null;
         }
 
         /// <summary>
@@ -229,27 +231,13 @@ internal sealed class AddedVocabulary
                 }
 
                 var barred = search.Barred;
-                var index = -1;
-                var node = CharTrie.Root;
-                for (var i = start; i < text.Length; i++)
-                {
-                    node = trie.Child(node, text[i]);
-                    if (node < 0)
-                    {
-                        break;
-                    }
-
-                    if (trie.Id(node) >= 0)
-                    {
-                        index = trie.Id(node);
-                        end = i + 1;
-                    }
-                }
-
-                search = new Search(start + (start + 1 < text.Length && char.IsSurrogatePair(text[start], text[start + 1]) ? 2 : 1), -1);
+                var found = longest is null ? null : search.Found ?? longest.Of(text);
+                var index = found is null ? Longest(text, start) : start < text.Length ? found[start] : -1;
+                search = new Search(start + (start + 1 < text.Length && char.IsSurrogatePair(text[start], text[start + 1]) ? 2 : 1), -1, found);
                 if (index >= 0)
                 {
-                    search = new Search(end, end);
+                    end = start + texts[index].Length;
+                    search = new Search(end, end, found);
                 }
                 else if (empty >= 0 && start != barred)
                 {
@@ -291,6 +279,24 @@ internal sealed class AddedVocabulary
 
             search = new Search(text.Length + 1);
             return false;
+        }
+
+        private int Longest(ReadOnlySpan<char> text, int start)
+        {
+            var index = -1;
+            var node = CharTrie.Root;
+            for (var i = start; i < text.Length; i++)
+            {
+                node = trie.Child(node, text[i]);
+                if (node < 0)
+                {
+                    break;
+                }
+
+                index = trie.Id(node) >= 0 ? trie.Id(node) : index;
+            }
+
+            return index;
         }
 
         private static bool EndsWithWord(ReadOnlySpan<char> text) =>

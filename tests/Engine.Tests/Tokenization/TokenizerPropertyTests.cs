@@ -28,6 +28,28 @@ public sealed class TokenizerPropertyTests
         "ks-norm-nfkd", "ks-norm-nmt", "ks-norm-strip-accents", "ks-pre-unicode-scripts", "ks-pre-bytelevel-then-digits", "wordlevel-whitespace",
     ];
 
+    [Theory]
+    [InlineData("added-tokens-variants")]
+    [InlineData("added-tokens-bytelevel")]
+    [InlineData("bert-uncased")]
+    public void A_long_added_token_that_does_not_occur_changes_nothing(string folder)
+    {
+        var plain = Load(folder);
+        using var copy = new TemporaryFolder();
+        TemporaryFolder.Copy(Path.Combine(TestData.Goldens, "tokenizers", folder), copy.Path);
+        var file = Path.Combine(copy.Path, "tokenizer.json");
+        var json = System.Text.Json.Nodes.JsonNode.Parse(File.ReadAllText(file))!;
+        json["added_tokens"]!.AsArray().Add(SmallTokenizer.Added(1_000_000, "a" + new string('Q', 200)));
+        File.WriteAllText(file, json.ToJsonString());
+        var searched = Tokenizer.Load(copy.Path); // by another way, see LongestMatches
+        AnyText.Sample(text =>
+        {
+            var (one, other) = (plain.Encode(text), searched.Encode(text));
+            Assert.Equal(one.Ids, other.Ids);
+            Assert.Equal(one.Offsets, other.Offsets);
+        });
+    }
+
     public static TheoryData<string> Folders() => [.. Families];
 
     private static Tokenizer Load(string folder) => Tokenizer.Load(Path.Combine(TestData.Goldens, "tokenizers", folder));

@@ -40,6 +40,21 @@ internal sealed class CharTrie
         }
     }
 
+    /// <summary>Number of nodes.</summary>
+    public int Count => ids.Count;
+
+    /// <summary>All edges, in no order.</summary>
+    public IEnumerable<(int Node, char C, int Child)> Edges()
+    {
+        for (var at = 0; at < keys.Length; at++)
+        {
+            if (keys[at] != 0)
+            {
+                yield return ((int)(keys[at] >> 17), (char)keys[at], children[at]);
+            }
+        }
+    }
+
     /// <summary>The id of the token that ends at a node, or -1.</summary>
     public int Id(int node) => ids[node];
 
