@@ -2,6 +2,7 @@ using InferenceServer.Benchmarks;
 using InferenceServer.Benchmarks.Abuse;
 using InferenceServer.Benchmarks.Calm;
 using InferenceServer.Benchmarks.Client;
+using InferenceServer.Benchmarks.Fuzz;
 using InferenceServer.Benchmarks.Raw;
 using InferenceServer.Benchmarks.Server;
 
@@ -10,6 +11,7 @@ return args switch
     [] or ["server", ..] => await ServerBenchmark.RunAsync([.. args.Skip(1)]),
     ["calm", ..] => await CalmBenchmark.RunAsync([.. args.Skip(1)]),
     ["abuse", ..] => await AbuseBenchmark.RunAsync([.. args.Skip(1)]),
+    ["fuzz", ..] => await FuzzBenchmark.RunAsync([.. args.Skip(1)]),
     ["tokenizers"] => TokenizerBenchmark.Run(),
     ["client", var options] => await LoadGenerator.RunAsync(options), // processes that the others start
     ["raw", var arguments] => RawProcess.Run(arguments),
@@ -35,6 +37,7 @@ static int Usage()
         dotnet run -c Release --project tests/Benchmarks [-- server [rounds] [scenario filter]]       the server over HTTP beside raw ONNX Runtime
         dotnet run -c Release --project tests/Benchmarks -- calm [case] [--seconds N] [--retry-share N]    the server under overload, many connections, bulk work, lost clients; memory
         dotnet run -c Release --project tests/Benchmarks -- abuse [case]                              what careless and hostile clients can make the server hold
+        dotnet run -c Release --project tests/Benchmarks -- fuzz [bodies an endpoint] [first]         changed bodies to every endpoint
         dotnet run -c Release --project tests/Benchmarks -- tokenizers                                tokenizers, one thread, beside the reference's Rust library
 
         dotnet run -c Release --project tests/Benchmarks -- archives <folder>                         packs <folder>/zoo and <folder>/goldens into the archives of the tests

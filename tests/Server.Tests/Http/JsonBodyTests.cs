@@ -76,6 +76,17 @@ public sealed class JsonBodyTests
         Assert.Contains(says, error.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("{\"inputs\": 1, \"\u00e1\": 1}")]
+    [InlineData("{\"inputs\": {\"a\": \"\u00ff\"}}")]
+    [InlineData("{\"inputs\": \"a\", \"level\": \"\u00f2\"}")]
+    [InlineData("{\"inputs\": \"a\", \"dimensions\": \"\u00ab\"}")]
+    public void Bytes_that_are_not_utf8_are_refused_wherever_they_stand(string latin1)
+    {
+        var error = Assert.Throws<RequestException>(() => JsonBody<EmbeddingsBody>.Parse(new ReadOnlySequence<byte>(Encoding.Latin1.GetBytes(latin1))));
+        Assert.Equal(ErrorCode.Malformed, error.Code);
+    }
+
     [Fact]
     public void A_body_in_pieces_is_the_same_body()
     {

@@ -45,7 +45,14 @@ internal static class JsonDiagnosis
 
         using (document)
         {
-            return Find(document.RootElement, type, "") ?? Malformed(Field(error.Path), Own(error));
+            try
+            {
+                return Find(document.RootElement, type, "") ?? Malformed(Field(error.Path), Own(error));
+            }
+            catch (InvalidOperationException)
+            {
+                return NotUnicode(Field(error.Path)); // a name or a value that cannot be shown
+            }
         }
     }
 
@@ -63,12 +70,28 @@ internal static class JsonDiagnosis
         }
         catch (JsonException e)
         {
-            throw Find(element, type, path) ?? Malformed(Join(path, Field(e.Path)), Own(e));
+            RequestException refusal;
+            try
+            {
+                refusal = Find(element, type, path) ?? Malformed(Join(path, Field(e.Path)), Own(e));
+            }
+            catch (InvalidOperationException)
+            {
+                refusal = NotUnicode(path);
+            }
+
+            throw refusal;
+        }
+        catch (InvalidOperationException)
+        {
+            throw NotUnicode(path);
         }
     }
 
     /// <summary>The wire names of a record's fields.</summary>
     public static IEnumerable<string> Fields(Type type) => Properties(type).Keys;
+
+    private static RequestException NotUnicode(string? field) => Malformed(field is { Length: > 0 } ? field : null, $"The body {BrokenText}");
 
     private static string Syntax(JsonException error, ReadOnlySequence<byte> body)
     {

@@ -1,0 +1,25 @@
+using System.Globalization;
+using InferenceServer.TestSupport.Fuzz;
+
+namespace InferenceServer.Server.Tests;
+
+/// <summary>Changed bodies to every endpoint. <c>dotnet run -c Release --project tests/Benchmarks -- fuzz</c> sends many more.</summary>
+[Collection(ServerCollection.Name)]
+public sealed class BodyFuzzTests(DemoServer demo)
+{
+    private const int Bodies = 150;
+    private const int LeastEndpoints = 7;
+
+    [Fact]
+    public async Task Every_changed_body_gets_an_answer_that_is_documented()
+    {
+        var seed = int.Parse(Environment.GetEnvironmentVariable("FUZZ_SEED") ?? "0", CultureInfo.InvariantCulture);
+        var fuzz = new BodyFuzz(demo.Client);
+        var endpoints = await fuzz.RunAsync(Bodies, seed, TestContext.Current.CancellationToken);
+        TestContext.Current.TestOutputHelper?.WriteLine(string.Join(", ", fuzz.Statuses));
+        Assert.True(fuzz.Wrong.Count == 0, string.Join('\n', fuzz.Wrong) + "\n" + demo.Process.Log);
+        Assert.InRange(endpoints, LeastEndpoints, int.MaxValue);
+        Assert.InRange(fuzz.Statuses[200], Bodies / 4, int.MaxValue); // some changes are harmless: the models ran
+        demo.Process.AssertCleanLog();
+    }
+}
