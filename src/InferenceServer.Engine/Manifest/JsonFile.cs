@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using System.Text.Unicode;
 using InferenceServer.Engine.Diagnostics;
 
@@ -65,6 +66,26 @@ internal static class JsonFile
         }
     }
 
+    /// <summary>The same as nodes; of a member that stands there twice the last counts, as in Python (nodes themselves refuse it when they are first read).</summary>
+    public static JsonNode? ToNode(JsonElement element)
+    {
+        switch (element.ValueKind)
+        {
+            case JsonValueKind.Object:
+                var o = new JsonObject();
+                foreach (var member in element.EnumerateObject())
+                {
+                    o[member.Name] = ToNode(member.Value);
+                }
+
+                return o;
+            case JsonValueKind.Array:
+                return new JsonArray([.. element.EnumerateArray().Select(ToNode)]);
+            default:
+                return JsonValue.Create(element);
+        }
+    }
+
     public static string Kind(JsonElement element) => element.ValueKind switch
     {
         JsonValueKind.Object => "an object",
@@ -75,8 +96,11 @@ internal static class JsonFile
         _ => "null",
     };
 
+    /// <summary>The same for what is parsed already.</summary>
+    public static void RequireReadableStrings(JsonElement element, string file) => RequireReadableStrings(System.Text.Encoding.UTF8.GetBytes(element.GetRawText()), file);
+
     /// <summary>An escape of half a surrogate pair passes the parser and fails when the text is read: find it here, with its place.</summary>
-    private static void RequireReadableStrings(ReadOnlySpan<byte> bytes, string file)
+    public static void RequireReadableStrings(ReadOnlySpan<byte> bytes, string file)
     {
         var reader = new Utf8JsonReader(bytes, new JsonReaderOptions { MaxDepth = Deepest });
         while (reader.Read())

@@ -100,8 +100,9 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
         var limit = TimeSpan.FromSeconds(options.Execution.LoadTimeoutSeconds);
         var deadline = new CancellationTokenSource(limit, time);
         var either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, deadline.Token);
+        var ended = either.Token; // taken before the sources may be disposed, which a folder that fails at once does
         var progress = new BuildProgress();
-        var building = Task.Factory.StartNew(() => Build(folder, id, problems, progress, either.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        var building = Task.Factory.StartNew(() => Build(folder, id, problems, progress, ended), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         _ = building.ContinueWith(
             _ =>
             {
@@ -113,7 +114,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
         {
             try
             {
-                return await building.WaitAsync(either.Token).ConfigureAwait(false);
+                return await building.WaitAsync(ended).ConfigureAwait(false);
             }
             catch (OperationCanceledException) when (!building.IsCompleted)
             {

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Unicode;
 using InferenceServer.Engine.Diagnostics;
 
 namespace InferenceServer.Engine.Tokenization;
@@ -32,6 +33,11 @@ internal readonly struct JsonPart(string file, string path, JsonElement element)
         if (utf8.Span.StartsWith("\uFEFF"u8))
         {
             utf8 = utf8[3..];
+        }
+
+        if (!Utf8.IsValid(utf8.Span))
+        {
+            throw new ModelLoadException($"{file}: $: this is not UTF-8 text; download the file again.");
         }
 
         try

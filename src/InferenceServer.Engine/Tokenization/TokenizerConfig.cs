@@ -90,8 +90,25 @@ internal sealed class TokenizerConfig
     }
 
     /// <summary>Opens a JSON file of the folder, or null when there is none.</summary>
-    internal static JsonDocument? Open(string folder, string name) =>
-        FolderFiles.Read(folder, name, MostBytes) is { } bytes ? JsonPart.Parse(name, bytes) : null;
+    internal static JsonDocument? Open(string folder, string name)
+    {
+        if (FolderFiles.Read(folder, name, MostBytes) is not { } bytes)
+        {
+            return null;
+        }
+
+        var document = JsonPart.Parse(name, bytes);
+        try
+        {
+            JsonFile.RequireReadableStrings(document.RootElement, name);
+            return document;
+        }
+        catch
+        {
+            document.Dispose();
+            throw;
+        }
+    }
 
     // Python's int(1e30) and the like stand for "no limit".
     private static int? Length(JsonPart max)

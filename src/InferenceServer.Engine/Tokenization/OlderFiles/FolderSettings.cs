@@ -56,7 +56,7 @@ internal sealed class FolderSettings
             }
         }
 
-        var name = Text("tokenizer_class") ?? (JsonFile.ReadObject(folder, "config.json") is { } json ? JsonObject.Create(json) : null) switch
+        var name = Text("tokenizer_class") ?? (JsonFile.ReadObject(folder, "config.json") is { } json ? (JsonObject?)JsonFile.ToNode(json) : null) switch
         {
             { } config when config["tokenizer_class"] is JsonValue value && value.TryGetValue<string>(out var named) => named,
             { } config when config["model_type"] is JsonValue value && value.TryGetValue<string>(out var type) => ByModelType + type,
@@ -219,7 +219,7 @@ internal sealed class FolderSettings
     private static JsonObject? Read(string folder, string file)
     {
         using var document = TokenizerConfig.Open(folder, file);
-        return document is null || document.RootElement.ValueKind != JsonValueKind.Object ? null : JsonObject.Create(document.RootElement.Clone());
+        return document is null || document.RootElement.ValueKind != JsonValueKind.Object ? null : (JsonObject?)JsonFile.ToNode(document.RootElement.Clone());
     }
 }
 
