@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using InferenceServer.Engine.Diagnostics;
 
 namespace InferenceServer.Engine.Tokenization.OlderFiles;
 
@@ -19,7 +20,8 @@ internal static class MarianFolder
             scores[piece.Piece] = piece.Score;
         }
 
-        string eos = settings.Token("eos_token", "</s>")!, unknown = settings.Token("unk_token", "<unk>")!, pad = settings.Token("pad_token", "<pad>")!;
+        string eos = Token("eos_token", "</s>"), unknown = Token("unk_token", "<unk>"), pad = Token("pad_token", "<pad>");
+        string Token(string role, string otherwise) => settings.Token(role, otherwise) ?? throw new ModelLoadException($"tokenizer_config.json: $.{role}: it is null; a Marian tokenizer has this token. Download the file again.");
         var pieces = new JsonArray();
         foreach (var (token, _) in vocabulary.OrderBy(static e => e.Value))
         {
