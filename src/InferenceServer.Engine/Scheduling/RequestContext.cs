@@ -5,7 +5,7 @@ namespace InferenceServer.Engine.Scheduling;
 /// <summary>One request's way through the server: who sent it, how urgent it is, its cancellation, and what it cost.</summary>
 public sealed class RequestContext(CancellationToken cancellation = default)
 {
-    private const long LeastCharacters = 1 << 20;
+    private const long LeastCharacters = 4 << 20;
     private const long CharactersOfToken = 64;
 
     private long tokens;
@@ -60,7 +60,7 @@ public sealed class RequestContext(CancellationToken cancellation = default)
     internal Permit? Permit { get; set; }
 
     /// <summary>
-    /// Most characters of one text for a model of so many tokens: where nothing is set 64 characters a token, and a million at least, so that a book can still be cut or split into
+    /// Most characters of one text for a model of so many tokens: where nothing is set 64 characters a token, and four million at least, so that a book can still be cut or split into
     /// windows. A longer text would be tokenised for nothing.
     /// </summary>
     public long CharactersFor(int maxTokens) => MaxTextCharacters > 0 ? MaxTextCharacters : Math.Max(LeastCharacters, CharactersOfToken * (long)maxTokens);

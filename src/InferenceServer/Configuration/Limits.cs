@@ -17,7 +17,7 @@ internal sealed record Limits
     [Range(1, 1_000_000_000)]
     public long MaxTokens { get; init; } = 1_000_000;
 
-    /// <summary>Most characters (UTF-16) of one text, looked at before it is tokenised. 0: by the model, 64 a token of its limit, at least 1,048,576, so that a book can still be cut or split into windows.</summary>
+    /// <summary>Most characters (UTF-16) of one text, looked at before it is tokenised. 0: by the model, 64 a token of its limit, at least 4,194,304, so that a book can still be cut or split into windows.</summary>
     [Range(0, 1_073_741_824)]
     public long MaxTextCharacters { get; init; }
 

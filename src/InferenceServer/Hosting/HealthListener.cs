@@ -36,6 +36,7 @@ internal sealed class HealthListener : IAsyncDisposable
         builder.Services.AddSingleton(server.GetRequiredService<ILoggerFactory>());
         builder.Services.AddSingleton(server.GetRequiredService<ModelRegistry>());
         builder.Services.AddSingleton(server.GetRequiredService<ServerState>());
+        builder.Services.AddSingleton(server.GetRequiredService<TimeProvider>());
         builder.Services.AddSingleton(limits);
         builder.Services.AddSingleton<IHostLifetime, OfServer>();
         builder.Services.AddRoutingCore();
