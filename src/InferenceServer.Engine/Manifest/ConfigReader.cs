@@ -46,11 +46,6 @@ internal static class ConfigReader
         var keyValueHeads = Size(sections, file, MostHeads, "num_key_value_heads", "num_kv_heads", "n_head_kv", "n_kv_heads")
             ?? (sections.Any(s => Flag(s, "multi_query") && !Flag(s, "new_decoder_architecture")) ? 1 : heads);
         var headSize = Size(sections, file, MostWidth, "head_dim", "d_kv", "attention_head_size", "head_size", "kv_channels");
-        if (headSize is null && heads > hidden)
-        {
-            throw new ModelLoadException(string.Create(CultureInfo.InvariantCulture, $"{file} says that there are {heads} attention heads for a hidden size of {hidden}: a head would have no number. Correct the number of heads, or add head_dim."));
-        }
-
         var pad = Id(sections, "pad_token_id");
         return new ModelConfig
         {
