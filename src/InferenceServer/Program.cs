@@ -35,6 +35,7 @@ static async Task<int> ServeAsync(string[] args)
     app.MapModels();
     app.MapEmbeddings();
     app.MapPredictions();
+    app.MapGenerations();
     app.MapAttention();
     app.MapTokenize();
     app.MapDetokenize();

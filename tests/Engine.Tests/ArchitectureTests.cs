@@ -23,13 +23,13 @@ public sealed partial class ArchitectureTests
         ["Engine.Execution"] = ["Engine.Manifest", "Engine.Diagnostics"],
         ["Engine.Scheduling"] = ["Engine.Execution", "Engine.Diagnostics"],
         ["Engine.Generation"] = ["Engine.Tokenization", "Engine.Scheduling", "Engine.Execution", "Engine.Manifest", "Engine.Diagnostics"],
-        ["Engine.Tasks"] = ["Engine.Tokenization", "Engine.Scheduling", "Engine.Manifest", "Engine.Diagnostics"],
+        ["Engine.Tasks"] = ["Engine.Tokenization", "Engine.Generation", "Engine.Scheduling", "Engine.Manifest", "Engine.Diagnostics"],
         ["Engine.Serving"] = ["Engine.Manifest", "Engine.Onnx", "Engine.Tokenization", "Engine.Execution", "Engine.Scheduling", "Engine.Generation", "Engine.Tasks", "Engine.Diagnostics"],
-        ["Configuration"] = ["Engine.Diagnostics", "Engine.Execution", "Engine.Scheduling", "Engine.Serving"],
+        ["Configuration"] = ["Engine.Diagnostics", "Engine.Execution", "Engine.Scheduling", "Engine.Generation", "Engine.Serving"],
         ["Http.Middleware"] = ["Configuration", "Engine.Diagnostics", "Engine.Serving"],
         ["Http.Native"] = ["Http.Middleware", "Configuration", "Engine.Tasks", "Engine.Generation", "Engine.Serving", "Engine.Manifest", "Engine.Diagnostics"],
         ["Http.OpenApi"] = ["Http.Native", "Http.Middleware", "Configuration", "Engine.Tasks"],
-        ["Hosting"] = ["Http.Native", "Http.Middleware", "Http.OpenApi", "Configuration", "Engine.Serving", "Engine.Execution", "Engine.Tasks", "Engine.Manifest", "Engine.Diagnostics"],
+        ["Hosting"] = ["Http.Native", "Http.Middleware", "Http.OpenApi", "Configuration", "Engine.Serving", "Engine.Execution", "Engine.Generation", "Engine.Tasks", "Engine.Manifest", "Engine.Diagnostics"],
     };
 
     /// <summary>Single types that may be used beyond the modules: what a row reader sees of a run, what goes with a request, the side that is cut off, what is set for a model.</summary>

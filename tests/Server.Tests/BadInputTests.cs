@@ -36,6 +36,8 @@ public sealed partial class BadInputTests(DemoServer demo, ZooServer zoo)
     private const string Gpt = "/api/models/demo-gpt/predictions";
     private const string Attend = "/api/models/demo-bert/attention";
     private const string Tokenize = "/api/models/demo-bert/tokenize";
+    private const string Generate = "/api/models/demo-gpt/generations";
+    private const string Translate = "/api/models/demo-translator/generations";
     private const string Detokenize = "/api/models/demo-bert/detokenize";
     private const string Rerank = "/api/models/demo-bert/rerank";
     private const string Similarity = "/api/models/demo-bert/similarity";
@@ -70,6 +72,42 @@ public sealed partial class BadInputTests(DemoServer demo, ZooServer zoo)
         new("field in another case", Embed, """{"Inputs": "a"}""", 400, "Inputs", "not a field", "Did you mean 'inputs'?"),
         new("misspelt parameter", Predict, """{"inputs": "a [MASK]", "parameters": {"topk": 3}}""", 400, "parameters.topk", "not a field", "Did you mean 'top_k'?"),
         new("misspelt field of attention", Attend, """{"text": "a", "layer": [0]}""", 400, "layer", "not a field", "Did you mean 'layers'?"),
+        new("no prompt", Generate, """{"max_new_tokens": 3}""", 422, "prompt", "input_ids", "messages"),
+        new("two prompts", Generate, """{"prompt": "a", "input_ids": [5]}""", 422, "input_ids", "prompt", "one of them"),
+        new("empty prompt", Generate, """{"prompt": ""}""", 422, "prompt", "empty"),
+        new("misspelt field of generations", Generate, """{"prompt": "a", "max_tokens": 3}""", 400, "max_tokens", "max_new_tokens"),
+        new("prompt longer than the model", Generate, $$"""{"prompt": "{{LongText}}"}""", 422, "prompt", "token", "256"),
+        new("prompt as long as the model", Generate, $$"""{"input_ids": [{{string.Join(',', Enumerable.Repeat(5, 256))}}]}""", 422, "input_ids", "256", "no room"),
+        new("id outside of the vocabulary", Generate, """{"input_ids": [5, 99999999]}""", 422, "input_ids[1]", "99999999"),
+        new("max_new_tokens 0", Generate, """{"prompt": "a", "max_new_tokens": 0}""", 422, "max_new_tokens", "1"),
+        new("max_new_tokens as text", Generate, """{"prompt": "a", "max_new_tokens": "5"}""", 400, "max_new_tokens", "number"),
+        new("min above max", Generate, """{"prompt": "a", "max_new_tokens": 2, "min_new_tokens": 3}""", 422, "min_new_tokens", "2"),
+        new("temperature below 0", Generate, """{"prompt": "a", "temperature": -1}""", 422, "temperature", "0"),
+        new("top_k below 0", Generate, """{"prompt": "a", "top_k": -1}""", 422, "top_k", "0"),
+        new("top_p above 1", Generate, """{"prompt": "a", "top_p": 1.5}""", 422, "top_p", "1"),
+        new("min_p below 0", Generate, """{"prompt": "a", "min_p": -0.1}""", 422, "min_p", "0"),
+        new("repetition_penalty 0", Generate, """{"prompt": "a", "repetition_penalty": 0}""", 422, "repetition_penalty", "0.001"),
+        new("bias of no id", Generate, """{"prompt": "a", "logit_bias": {"abc": 5}}""", 422, "logit_bias", "abc"),
+        new("bias of an unknown id", Generate, """{"prompt": "a", "logit_bias": {"99999999": 5}}""", 422, "logit_bias", "99999999"),
+        new("bias of a negative id", Generate, """{"prompt": "a", "logit_bias": {"-1": 5}}""", 422, "logit_bias", "-1"),
+        new("bias beyond 100", Generate, """{"prompt": "a", "logit_bias": {"5": 101}}""", 422, "logit_bias", "100"),
+        new("empty stop", Generate, """{"prompt": "a", "stop": ["b", ""]}""", 422, "stop[1]", "1 to"),
+        new("stop as a number", Generate, """{"prompt": "a", "stop": 5}""", 400, "stop", "text"),
+        new("65 stops", Generate, $$"""{"prompt": "a", "stop": [{{string.Join(',', Enumerable.Repeat("\"x\"", 65))}}]}""", 422, "stop", "64"),
+        new("an empty bad word", Generate, """{"prompt": "a", "bad_words_ids": [[5], []]}""", 422, "bad_words_ids[1]", "empty"),
+        new("no choices", Generate, """{"prompt": "a", "n": 0}""", 422, "n", "1"),
+        new("too many choices", Generate, """{"prompt": "a", "n": 1000}""", 422, "n", "64"),
+        new("too many logprobs", Generate, """{"prompt": "a", "logprobs": 21}""", 422, "logprobs", "20"),
+        new("no beams", Generate, """{"prompt": "a", "num_beams": 0}""", 422, "num_beams", "1"),
+        new("drawn beams", Translate, """{"prompt": "a", "num_beams": 2, "temperature": 1}""", 422, "temperature", "num_beams"),
+        new("beams as a stream", Translate, """{"prompt": "a", "num_beams": 2, "stream": true}""", 422, "stream", "num_beams"),
+        new("more choices than beams", Translate, """{"prompt": "a", "num_beams": 2, "n": 3}""", 422, "n", "2"),
+        new("length_penalty without beams", Generate, """{"prompt": "a", "length_penalty": 2}""", 422, "length_penalty", "num_beams"),
+        new("early_stopping perhaps", Translate, """{"prompt": "a", "num_beams": 2, "early_stopping": "perhaps"}""", 400, "early_stopping", "never"),
+        new("messages without a template", Generate, """{"messages": [{"role": "user", "content": "a"}]}""", 422, "messages", "chat template"),
+        new("arguments of a template for a prompt", Generate, """{"prompt": "a", "chat_template_kwargs": {"b": 1}}""", 422, "chat_template_kwargs", "messages"),
+        new("generation by an encoder", "/api/models/demo-bert/generations", """{"prompt": "a"}""", 422, null, "generation", "fill-mask"),
+        new("a bad request as a stream", Generate, """{"prompt": "a", "top_p": 2, "stream": true}""", 422, "top_p", "1"),
         new("misspelt field of detokenize", Detokenize, """{"ids": [[1]], "skip_special": true}""", 400, "skip_special", "not a field", "skip_special_tokens"),
 
         // Types

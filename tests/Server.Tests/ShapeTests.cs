@@ -26,7 +26,7 @@ public sealed class ShapeTests(DemoServer demo, ZooServer zoo)
         }
 
         var translator = list["models"]!.AsArray().First(m => m!["id"]!.GetValue<string>() == "demo-translator")!;
-        Assert.Equal(["attention", "detokenize", "tokenize"], translator["tasks"]!.AsArray().Select(t => (string)t!).Order());
+        Assert.Equal(["attention", "detokenize", "generation", "tokenize"], translator["tasks"]!.AsArray().Select(t => (string)t!).Order());
         var bert = list["models"]!.AsArray().First(m => m!["id"]!.GetValue<string>() == "demo-bert")!;
         Assert.Equal((192, 4, 6, 256), ((int)bert["hidden_size"]!, (int)bert["layers"]!, (int)bert["heads"]!, (int)bert["max_tokens"]!));
         Assert.Contains("mean", bert["pooling"]!.ToJsonString(), StringComparison.Ordinal);

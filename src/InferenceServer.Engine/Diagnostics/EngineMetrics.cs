@@ -24,6 +24,11 @@ public static class EngineMetrics
     private static readonly Counter<long> Tokens = Meter.CreateCounter<long>("inference.tokens", "{token}", "Tokens computed, padding not counted.");
     private static readonly Counter<long> Refusals = Meter.CreateCounter<long>("inference.request.refusals", "{request}", "Requests that were refused, by error.type.");
 
+    private static readonly Counter<long> GenerationRuns = Meter.CreateCounter<long>("inference.generation.runs", "{run}", "Runs of a decoder, by their phase: prefill or decode.");
+    private static readonly Counter<long> Preemptions = Meter.CreateCounter<long>("inference.generation.preemptions", "{sequence}", "Sequences that were put back to be computed again, since the caches were full.");
+    private static readonly Counter<long> PrefixTokens = Meter.CreateCounter<long>("inference.generation.prefix_tokens", "{token}", "Tokens of prompts that were known from earlier ones.");
+    private static readonly UpDownCounter<long> Generating = Meter.CreateUpDownCounter<long>("inference.generation.running", "{sequence}", "Sequences that are being generated, waiting ones included.");
+
     /// <summary>Activities of the engine.</summary>
     public static ActivitySource Activities { get; } = new(Name);
 
@@ -52,6 +57,14 @@ public static class EngineMetrics
     internal static void Workers(int change) => WorkerCount.Add(change);
 
     internal static void Refused(string model, string reason) => Refusals.Add(1, Model(model), new KeyValuePair<string, object?>("error.type", reason));
+
+    internal static void GenerationRun(string model, string phase) => GenerationRuns.Add(1, Model(model), new KeyValuePair<string, object?>("phase", phase));
+
+    internal static void Preempted(string model) => Preemptions.Add(1, Model(model));
+
+    internal static void Prefix(string model, int tokens) => PrefixTokens.Add(tokens, Model(model));
+
+    internal static void Generation(string model, int change) => Generating.Add(change, Model(model));
 
     private static KeyValuePair<string, object?> Model(string model) => new(ModelTag, model);
 }

@@ -13,7 +13,8 @@ namespace InferenceServer.Engine.Execution;
 /// The bytes of a file (the graph's own, or its optimized copy) with the attention probabilities of the summary as outputs; null where that file does not show the same ones.
 /// </param>
 /// <param name="Given">Values that were set for inputs without a known role.</param>
-internal sealed record GraphSource(GraphSummary Summary, ModelConfig Config, Func<string, byte[]?> Expose, GivenInputs? Given = null);
+/// <param name="IsDecoder">True for the decoder of an encoder-decoder, which is fed the encoder's states; it keeps no optimized copy.</param>
+internal sealed record GraphSource(GraphSummary Summary, ModelConfig Config, Func<string, byte[]?> Expose, GivenInputs? Given = null, bool IsDecoder = false);
 
 /// <summary>A graph of a model and its variants, which share one copy of the weights.</summary>
 /// <remarks>
@@ -50,7 +51,7 @@ internal sealed class Graph : IGraph, IDisposable
         files = FileStamp.Of(source.Summary);
         Device = device;
         heads = source.Config.Heads ?? AssumedHeads;
-        Inputs = InputBinding.BindAll(Path.GetFileName(source.Summary.File), session.InputMetadata, source.Config, source.Given);
+        Inputs = InputBinding.BindAll(Path.GetFileName(source.Summary.File), session.InputMetadata, source.Config, source.Given, source.IsDecoder);
         outputs = session.OutputMetadata.ToDictionary(o => o.Key, o => o.Value.IsTensor ? o.Value.Dimensions : [], StringComparer.Ordinal);
         exposed = source.Summary.Attention.Select(t => t.Output).Where(o => !outputs.ContainsKey(o)).ToHashSet(StringComparer.Ordinal);
 
@@ -104,9 +105,15 @@ internal sealed class Graph : IGraph, IDisposable
     {
         time ??= TimeProvider.System;
         var file = source.Summary.File;
+        if (source.IsDecoder)
+        {
+            var own = Session(source, file, null, device, 1, cancellation);
+            return Guarded(() => new Graph(source, own, null, device, time), own);
+        }
+
         if (PreparedGraph.Find(source.Summary, device) is { } kept)
         {
-            var mapped = Session(file, kept.File, null, device, 1, cancellation);
+            var mapped = Session(source, kept.File, null, device, 1, cancellation);
             return Guarded(() => new Graph(source, mapped, kept, device, time), mapped);
         }
 
@@ -114,7 +121,7 @@ internal sealed class Graph : IGraph, IDisposable
         InferenceSession session;
         try
         {
-            session = Session(file, file, writing, device, 1, cancellation);
+            session = Session(source, file, writing, device, 1, cancellation);
         }
         catch (ModelLoadException) when (writing is not null)
         {
@@ -122,7 +129,7 @@ internal sealed class Graph : IGraph, IDisposable
             writing.Dispose();
             whyNot = $"no optimized copy can be written to {writing.Directory}";
             writing = null;
-            session = Session(file, file, null, device, 1, cancellation);
+            session = Session(source, file, null, device, 1, cancellation);
         }
         catch (OperationCanceledException)
         {
@@ -145,6 +152,9 @@ internal sealed class Graph : IGraph, IDisposable
 
     /// <inheritdoc/>
     public bool HasOutput(string name) => outputs.ContainsKey(name) || exposed.Contains(name);
+
+    /// <summary>The variant with the graph's own outputs and one thread.</summary>
+    public IGraphVariant Plain => plain;
 
     /// <inheritdoc/>
     public OutputSet SetOf(IReadOnlyList<string> outputs)
@@ -241,7 +251,7 @@ internal sealed class Graph : IGraph, IDisposable
         try
         {
             written.Complete();
-            var session = Session(source.Summary.File, written.File, null, Device, 1, cancellation);
+            var session = Session(source, written.File, null, Device, 1, cancellation);
             copy = Guarded(() => new Graph(source, session, written, Device, time), session);
             if (GivesSame(copy, cancellation))
             {
@@ -310,7 +320,7 @@ internal sealed class Graph : IGraph, IDisposable
         var file = prepared is { IsIntact: true } ? prepared.File : Unchanged();
         if (set == OutputSet.Plain)
         {
-            return new GraphVariant(Session(summary.File, file, null, Device, threads, closing.Token), this);
+            return new GraphVariant(Session(source, file, null, Device, threads, closing.Token), this);
         }
 
         var model = source.Expose(file);
@@ -319,7 +329,7 @@ internal sealed class Graph : IGraph, IDisposable
             (file, model) = (Unchanged(), source.Expose(summary.File) ?? throw new ModelLoadException("The graph shows no attention."));
         }
 
-        return new GraphVariant(Session(summary.File, file, null, Device, threads, closing.Token, model), this);
+        return new GraphVariant(Session(source, file, null, Device, threads, closing.Token, model), this);
     }
 
     // The path of the graph's file, as long as it is the very file that was loaded: another one would answer beside it with other numbers.
@@ -394,10 +404,12 @@ internal sealed class Graph : IGraph, IDisposable
     }
 
     // A session of a file, or of its edited bytes (external data is then still found from the file's folder). An optimized copy is taken as it is.
-    private static InferenceSession Session(string original, string file, PreparedGraph? write, ExecutionDevice device, int threads, CancellationToken cancellation, byte[]? edited = null)
+    private static InferenceSession Session(GraphSource source, string file, PreparedGraph? write, ExecutionDevice device, int threads, CancellationToken cancellation, byte[]? edited = null)
     {
         cancellation.ThrowIfCancellationRequested();
+        var original = source.Summary.File;
         using var options = device.CreateSessionOptions(threads, optimize: file == original);
+        options.EnableMemoryPattern = !source.Summary.Inputs.Any(input => input.Name.StartsWith("past", StringComparison.Ordinal)); // one would be kept for every length of a cache
         using var cancelled = cancellation.UnsafeRegister(static o => ((SessionOptions)o!).SetLoadCancellationFlag(true), options);
         try
         {

@@ -41,6 +41,14 @@ internal sealed class GraphVariant : IGraphVariant, IDisposable
     private GraphOutputs Run(IReadOnlyList<GraphInput> rows, IReadOnlyCollection<string> outputs, bool shrink, CancellationToken terminate)
     {
         using var inputs = new InputTensors(graph, rows, LengthOf(rows));
+        return new GraphOutputs(outputs, Run(inputs.Values, outputs, shrink, terminate), inputs.Rows);
+    }
+
+    /// <summary>Runs the graph on tensors in the order of <see cref="Graph.Inputs"/>; the outputs, in the order of their names, are the caller's.</summary>
+    /// <exception cref="InferenceException">The graph refused the input, or failed.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="terminate"/> fired while the graph ran.</exception>
+    internal IDisposableReadOnlyCollection<OrtValue> Run(IReadOnlyCollection<OrtValue> inputs, IReadOnlyCollection<string> outputs, bool shrink, CancellationToken terminate)
+    {
         using var options = new RunOptions();
         if (shrink)
         {
@@ -49,13 +57,10 @@ internal sealed class GraphVariant : IGraphVariant, IDisposable
 
         try
         {
-            IDisposableReadOnlyCollection<OrtValue> values;
             using (terminate.UnsafeRegister(static o => ((RunOptions)o!).Terminate = true, options))
             {
-                values = session.Run(options, inputNames, inputs.Values, outputs);
+                return session.Run(options, inputNames, inputs, outputs);
             }
-
-            return new GraphOutputs(outputs, values, inputs.Rows);
         }
         catch (OnnxRuntimeException e)
         {

@@ -38,8 +38,20 @@ internal enum InputRole
     /// <summary>Every element has a value that was set for the model.</summary>
     Given,
 
-    /// <summary>One number that is 0 here: the length of the past, or how many last logits to keep (0 = all).</summary>
-    Zero,
+    /// <summary>Length of the past, one number.</summary>
+    PastLength,
+
+    /// <summary>How many of the last positions have logits, one number; 0 = all.</summary>
+    LogitsToKeep,
+
+    /// <summary>States of the encoder <c>[batch, source, hidden]</c>, of a decoder.</summary>
+    EncoderStates,
+
+    /// <summary>1 for tokens of the source, 0 for its padding <c>[batch, source]</c>, of a decoder.</summary>
+    EncoderMask,
+
+    /// <summary>Keys or values of the source, of a decoder: computed in its first run.</summary>
+    EncoderPast,
 }
 
 /// <summary>An input of a graph with its role, as the graph declares it; bound by name, so the order does not matter.</summary>
@@ -63,15 +75,28 @@ internal sealed record InputBinding(string Name, InputRole Role, TensorElementTy
         ["seqlens_k"] = InputRole.LastPosition,
         ["total_sequence_length"] = InputRole.TotalLength,
         ["total_seq_len"] = InputRole.TotalLength,
-        ["past_sequence_length"] = InputRole.Zero,
-        ["past_seq_len"] = InputRole.Zero,
-        ["num_logits_to_keep"] = InputRole.Zero,
-        ["logits_to_keep"] = InputRole.Zero,
+        ["past_sequence_length"] = InputRole.PastLength,
+        ["past_seq_len"] = InputRole.PastLength,
+        ["num_logits_to_keep"] = InputRole.LogitsToKeep,
+        ["logits_to_keep"] = InputRole.LogitsToKeep,
+    };
+
+    private static readonly Dictionary<string, InputRole> DecoderRoles = new(StringComparer.Ordinal)
+    {
+        ["encoder_hidden_states"] = InputRole.EncoderStates,
+        ["encoder_attention_mask"] = InputRole.EncoderMask,
+        ["decoder_input_ids"] = InputRole.InputIds,
+        ["decoder_attention_mask"] = InputRole.AttentionMask,
     };
 
     /// <summary>Finds the role of every input.</summary>
+    /// <param name="file">Name of the file, for messages.</param>
+    /// <param name="inputs">The inputs as the runtime sees them.</param>
+    /// <param name="config">config.json.</param>
+    /// <param name="given">Values that were set for inputs without a known role.</param>
+    /// <param name="isDecoder">True for the decoder of an encoder-decoder, which is fed the encoder's states.</param>
     /// <exception cref="ModelLoadException">An input has no known role, or a shape or type that its role cannot have; the message names it and lists the inputs.</exception>
-    public static IReadOnlyList<InputBinding> BindAll(string file, IReadOnlyDictionary<string, NodeMetadata> inputs, ModelConfig? config, GivenInputs? given = null)
+    public static IReadOnlyList<InputBinding> BindAll(string file, IReadOnlyDictionary<string, NodeMetadata> inputs, ModelConfig? config, GivenInputs? given = null, bool isDecoder = false)
     {
         var all = string.Join(", ", inputs.Keys.Take(12)) + (inputs.Count > 12 ? $" and {inputs.Count - 12} more" : "");
         var bindings = new List<InputBinding>(inputs.Count);
@@ -83,13 +108,13 @@ internal sealed record InputBinding(string Name, InputRole Role, TensorElementTy
                 continue;
             }
 
-            if (!node.IsTensor || RoleOf(name) is not { } role)
+            if (!node.IsTensor || RoleOf(name, isDecoder) is not { } role)
             {
                 throw new ModelLoadException($"{file}: the input '{name}' has no known role (the inputs are {all}). {given?.Remedy(name) ?? "Export the model with the inputs input_ids, attention_mask, token_type_ids, position_ids and past_key_values.*."}");
             }
 
             var binding = new InputBinding(name, role, node.ElementDataType, node.Dimensions);
-            bindings.Add(role == InputRole.Past ? binding with { Shape = binding.PastShape(file, config) } : binding.Checked(file));
+            bindings.Add(role is InputRole.Past or InputRole.EncoderPast ? binding with { Shape = binding.PastShape(file, config, isDecoder) } : role == InputRole.EncoderStates ? binding : binding.Checked(file));
         }
 
         if (given?.Values.Keys.FirstOrDefault(name => !inputs.ContainsKey(name)) is { } absent)
@@ -105,7 +130,7 @@ internal sealed record InputBinding(string Name, InputRole Role, TensorElementTy
         return bindings;
     }
 
-    private static InputRole? RoleOf(string name)
+    private static InputRole? RoleOf(string name, bool isDecoder)
     {
         var colon = name.LastIndexOf(':'); // TensorFlow exports write input_ids:0
         var plain = colon > 0 && name.AsSpan(colon + 1).IndexOfAnyExceptInRange('0', '9') < 0 ? name[..colon] : name;
@@ -114,10 +139,16 @@ internal sealed record InputBinding(string Name, InputRole Role, TensorElementTy
             return role;
         }
 
+        if (isDecoder && DecoderRoles.TryGetValue(plain, out role))
+        {
+            return role;
+        }
+
         // past_key_values.0.key, past_key_0, past_0; those of an encoder (past_key_values.0.encoder.key) need encoder states.
-        return plain.StartsWith("past", StringComparison.Ordinal) && plain.Any(char.IsAsciiDigit) && !plain.Contains("encoder", StringComparison.Ordinal)
-            ? InputRole.Past
-            : null;
+        return !plain.StartsWith("past", StringComparison.Ordinal) || !plain.Any(char.IsAsciiDigit) ? null
+            : plain.Contains("decoder", StringComparison.Ordinal) ? isDecoder ? InputRole.Past : null
+            : !plain.Contains("encoder", StringComparison.Ordinal) ? InputRole.Past
+            : isDecoder ? InputRole.EncoderPast : null;
     }
 
     private InputBinding Checked(string file)
@@ -125,11 +156,11 @@ internal sealed record InputBinding(string Name, InputRole Role, TensorElementTy
         var rank = Role switch
         {
             InputRole.Given => int.MaxValue,
-            InputRole.InputIds or InputRole.AttentionMask or InputRole.TokenTypeIds or InputRole.PositionIds => 2,
+            InputRole.InputIds or InputRole.AttentionMask or InputRole.TokenTypeIds or InputRole.PositionIds or InputRole.EncoderMask => 2,
             _ => 1,
         };
         var supported = Type is TensorElementType.Int64 or TensorElementType.Int32
-            || (Type is TensorElementType.Float or TensorElementType.Bool && Role is InputRole.AttentionMask or InputRole.Given)
+            || (Type is TensorElementType.Float or TensorElementType.Bool && Role is InputRole.AttentionMask or InputRole.EncoderMask or InputRole.Given)
             || (Type is TensorElementType.Bool && Role is InputRole.UseCacheBranch);
         if (!supported)
         {
@@ -145,7 +176,7 @@ internal sealed record InputBinding(string Name, InputRole Role, TensorElementTy
     }
 
     // Axis 0 stays dynamic (the batch), the axis of the past becomes 0, heads and head size come from the graph, else from the config.
-    private int[] PastShape(string file, ModelConfig? config)
+    private int[] PastShape(string file, ModelConfig? config, bool isDecoder)
     {
         var shape = (int[])Shape.Clone();
         var (batch, past, heads, size) = shape.Length switch
@@ -168,7 +199,7 @@ internal sealed record InputBinding(string Name, InputRole Role, TensorElementTy
 
         if (heads > 0 && shape[heads] < 0)
         {
-            shape[heads] = config?.KeyValueHeads ?? throw Missing("num_key_value_heads or num_attention_heads");
+            shape[heads] = (isDecoder ? config?.DecoderHeads : null) ?? config?.KeyValueHeads ?? throw Missing("num_key_value_heads or num_attention_heads");
         }
 
         if (shape[size] < 0)

@@ -60,8 +60,9 @@ internal sealed class InputTensors : IDisposable
 
     private OrtValue Tensor(InputBinding input)
     {
-        if (input.Role == InputRole.Past)
+        if (input.Role is InputRole.Past or InputRole.EncoderPast or InputRole.EncoderStates)
         {
+            // Of no use here but to run at all: a decoder's own runs feed them.
             var shape = Array.ConvertAll(input.Shape, d => d < 0 ? (long)Rows : d);
             return OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, input.Type, shape);
         }
@@ -83,7 +84,7 @@ internal sealed class InputTensors : IDisposable
             InputRole.Given => [.. input.Shape.Select((size, axis) => size >= 0 ? size : axis switch { 0 => Rows, 1 => (long)Length, _ => 1 })],
             InputRole.CachePosition => [Length],
             InputRole.LastPosition => [Rows],
-            InputRole.UseCacheBranch or InputRole.TotalLength or InputRole.Zero => input.Shape.Length == 0 && input.Role != InputRole.UseCacheBranch ? [] : [1],
+            InputRole.UseCacheBranch or InputRole.TotalLength or InputRole.PastLength or InputRole.LogitsToKeep => input.Shape.Length == 0 && input.Role != InputRole.UseCacheBranch ? [] : [1],
             _ => [Rows, Length],
         };
         var count = (int)shape.Aggregate(1L, (a, b) => a * b);
@@ -109,7 +110,7 @@ internal sealed class InputTensors : IDisposable
             case InputRole.TotalLength:
                 data[0] = convert(Length);
                 break;
-            case InputRole.UseCacheBranch or InputRole.Zero:
+            case InputRole.UseCacheBranch or InputRole.PastLength or InputRole.LogitsToKeep:
                 data[0] = convert(0);
                 break;
             default:

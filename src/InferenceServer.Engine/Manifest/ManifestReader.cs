@@ -36,7 +36,7 @@ internal static class ManifestReader
             Config = config with { DecoderStartTokenId = config.DecoderStartTokenId ?? (generation is { } g ? ConfigReader.Id([g], "decoder_start_token_id") : null) },
             Files = files,
             Sentence = sentence,
-            GenerationConfig = generation,
+            Generation = GenerationConfig.From(generation, config.Root),
             ScoreActivation = ScoreActivation(config, JsonFile.ReadObject(root, "config_sentence_transformers.json")),
             Notes = notes,
         };

@@ -21,8 +21,8 @@ public sealed record ModelManifest
     /// <summary>Last part of the name of the activation that a cross-encoder's folder wants on its scores (<c>Identity</c>), with the file and field that name it; null when none does (Sigmoid).</summary>
     public (string Name, string Source)? ScoreActivation { get; init; }
 
-    /// <summary>generation_config.json as it is, or null.</summary>
-    public System.Text.Json.JsonElement? GenerationConfig { get; init; }
+    /// <summary>How text is to be generated.</summary>
+    public GenerationConfig Generation { get; init; } = GenerationConfig.From(null, default);
 
     /// <summary>Things a person should know that do not keep the model from being served.</summary>
     public IReadOnlyList<string> Notes { get; init; } = [];
@@ -44,6 +44,9 @@ public sealed record ModelManifest
 /// <param name="DecoderMerged">decoder_model_merged.onnx.</param>
 public sealed record OnnxFileSet(string Main, string? Decoder = null, string? DecoderWithPast = null, string? DecoderMerged = null)
 {
+    /// <summary>The graph with a past beside a decoder alone that takes none (older exports have two files).</summary>
+    public string? Continuation { get; init; }
+
     /// <summary>True when <see cref="Main"/> is an encoder with a decoder beside it.</summary>
     public bool IsEncoderDecoder => (Decoder ?? DecoderWithPast ?? DecoderMerged) is not null;
 

@@ -63,7 +63,7 @@ internal static class OnnxFiles
 
     /// <summary>Every file that a set names, in a fixed order.</summary>
     public static IEnumerable<string> In(OnnxFileSet set) =>
-        ((string?[])[set.Main, set.Decoder, set.DecoderWithPast, set.DecoderMerged]).OfType<string>();
+        ((string?[])[set.Main, set.Decoder, set.DecoderWithPast, set.DecoderMerged, set.Continuation]).OfType<string>();
 
     private static OnnxFileSet BySetting(string root, string setting, string? id)
     {
@@ -101,7 +101,8 @@ internal static class OnnxFiles
         }
 
         // A decoder alone, as older exports wrote it. The file without a past shows its attention, the merged one hides it in a branch.
-        return (File("decoder_model") ?? File("decoder_model_merged")) is { } decoder ? new OnnxFileSet(decoder) : null;
+        return File("decoder_model") is { } decoder ? new OnnxFileSet(decoder) { Continuation = File("decoder_with_past_model") ?? File("decoder_model_merged") }
+            : File("decoder_model_merged") is { } merged ? new OnnxFileSet(merged) : null;
     }
 
     private static string? Existing(string root, string relative) => FolderFiles.Find(root, relative);

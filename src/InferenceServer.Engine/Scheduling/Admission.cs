@@ -104,6 +104,17 @@ public sealed class Admission
         }
     }
 
+    /// <summary>What was let in before waits for its next run.</summary>
+    internal void Continue(int count, long length)
+    {
+        lock (gate)
+        {
+            sequences += count;
+            tokens += length;
+            EngineMetrics.Queued(model, count);
+        }
+    }
+
     /// <summary>Sequences that run now, or that nobody waits for, and the tokens of requests that have no other: a half-served request still takes its room, else many would be half-served.</summary>
     internal void Leave(int count, long length)
     {

@@ -75,6 +75,16 @@ internal sealed class GraphExecutor : IGraphExecutor, IAsyncDisposable
         return await group.Task.ConfigureAwait(false);
     }
 
+    /// <summary>Runs a step in its turn. What it belongs to was let in before: it is not refused.</summary>
+    /// <exception cref="InferenceException">The run failed, took too long, or the graph is being taken out of service.</exception>
+    public Task RunAsync(IGraphStep step, RequestContext context)
+    {
+        var group = new StepGroup(step, context, scheduler.Time.GetTimestamp());
+        Admission.Continue(1, step.Tokens);
+        scheduler.Enqueue(this, [new WorkItem(group, 0, new GraphInput(new int[step.Tokens]), step.Tokens)]);
+        return group.Task;
+    }
+
     /// <summary>Lets what runs end, and answers what waits with <see cref="ErrorCode.Unavailable"/>.</summary>
     public async ValueTask DisposeAsync()
     {

@@ -103,16 +103,21 @@ internal sealed class PendingQueue
         return next?.Requests[0].Items[0];
     }
 
-    /// <summary>The rows that a cut looks at, by length, and the place among them of the one whose turn it is: those with the same outputs whose turn is next.</summary>
+    /// <summary>The rows that a cut looks at, by length, and the place among them of the one whose turn it is: those with the same outputs whose turn is next. A step is alone.</summary>
     public (IReadOnlyList<WorkItem> Rows, int Index) Around(WorkItem item)
     {
+        if (item.Group is StepGroup)
+        {
+            return ([item], 0);
+        }
+
         var order = clients.Values.AsEnumerable();
         if (Count > Window)
         {
             order = clients.Values.Order();
         }
 
-        var rows = order.SelectMany(client => client.Requests).Where(request => request.Group.Set == item.Group.Set).SelectMany(request => request.Items).Take(Window).ToList();
+        var rows = order.SelectMany(client => client.Requests).Where(request => request.Group.Set == item.Group.Set && request.Group is not StepGroup).SelectMany(request => request.Items).Take(Window).ToList();
         rows.Sort(static (a, b) => a.PaddedLength.CompareTo(b.PaddedLength));
         return (rows, rows.IndexOf(item));
     }

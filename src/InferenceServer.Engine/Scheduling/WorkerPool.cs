@@ -138,20 +138,24 @@ internal sealed partial class WorkerPool : IDisposable
         try
         {
             var started = time.GetTimestamp();
+            if (items[0].Group is StepGroup group)
+            {
+                return Run(batch, group, started);
+            }
+
             using var outputs = batch.Variant.Run(Array.ConvertAll(items, item => item.Input), OutputsOf(items), batch.Terminated);
             var ran = time.GetElapsedTime(started);
             var tokens = 0;
             for (var row = 0; row < items.Length; row++)
             {
                 var item = items[row];
-                var group = item.Group;
                 tokens += item.Input.Length;
-                if (!group.IsDone)
+                if (!item.Group.IsDone)
                 {
-                    var waited = time.GetElapsedTime(group.Enqueued, started);
-                    group.Context.AddRun(waited, ran, items.Length);
+                    var waited = time.GetElapsedTime(item.Group.Enqueued, started);
+                    item.Group.Context.AddRun(waited, ran, items.Length);
                     EngineMetrics.Waited(model, waited);
-                    group.Read(item.Index, new RowOutputs(outputs, row, item.Input.Length));
+                    item.Group.Read(item.Index, new RowOutputs(outputs, row, item.Input.Length));
                 }
             }
 
@@ -194,6 +198,14 @@ internal sealed partial class WorkerPool : IDisposable
             items[0].Group.Fail(e as InferenceException ?? new InferenceException(ErrorCode.Internal, $"The model failed on this input.", null, e));
             return items[0].Input.Length;
         }
+    }
+
+    private int Run(Batch batch, StepGroup group, long started)
+    {
+        group.Step.Run(batch.Variant, batch.Terminated);
+        EngineMetrics.Batch(batch.Executor.Model, group.Step.Rows, group.Step.Tokens, group.Step.Tokens, time.GetElapsedTime(started));
+        group.Complete();
+        return group.Step.Tokens;
     }
 
     private static IReadOnlyList<string> OutputsOf(WorkItem[] items)

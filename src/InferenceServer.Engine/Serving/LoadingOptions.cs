@@ -1,4 +1,5 @@
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Generation;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks;
 
@@ -18,4 +19,7 @@ public sealed record LoadingOptions
 
     /// <summary>How the queues pack.</summary>
     public QueueOptions Queue { get; init; } = new();
+
+    /// <summary>Bounds of text generation.</summary>
+    public GenerationOptions Generation { get; init; } = new();
 }

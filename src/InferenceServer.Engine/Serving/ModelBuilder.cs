@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Security.Cryptography;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Generation;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Onnx;
 using InferenceServer.Engine.Scheduling;
@@ -35,6 +36,12 @@ internal sealed class ModelParts : IDisposable
     /// <summary>What the graph says, with the shapes that the first runs showed.</summary>
     public GraphSummary? Summary { get; set; }
 
+    /// <summary>What generates text, with graphs of its own; null where nothing does.</summary>
+    public DecoderParts? Decoder { get; set; }
+
+    /// <summary>Why a language model generates no text; null where that needs no reason.</summary>
+    public string? NoGenerator { get; set; }
+
     /// <summary>Most tokens of a sequence.</summary>
     public int MaxTokens { get; set; }
 
@@ -48,7 +55,7 @@ internal sealed class ModelParts : IDisposable
     public List<string> Notes { get; } = [];
 
     /// <summary>The model of all parts, none of which is null.</summary>
-    public Model ToModel(IGraphExecutor executor)
+    public Model ToModel(IGraphExecutor executor, Generator? generator = null)
     {
         var file = Manifest!.Files.Main;
         return new Model
@@ -60,12 +67,18 @@ internal sealed class ModelParts : IDisposable
             MaxTokens = MaxTokens,
             MaxTokensSource = MaxTokensSource,
             Settings = Settings,
+            Generator = generator,
+            NoGenerator = NoGenerator,
             Sha256 = new Lazy<Task<string>>(() => Task.Run(() => ModelBuilder.Sha256(file))),
         };
     }
 
-    /// <summary>Closes the graph.</summary>
-    public void Dispose() => Graph?.Dispose();
+    /// <summary>Closes the graphs.</summary>
+    public void Dispose()
+    {
+        Decoder?.Dispose();
+        Graph?.Dispose();
+    }
 }
 
 /// <summary>The one way from a folder to a model, for the server and for an inspection alike: what an inspection says is what the server does.</summary>
@@ -176,6 +189,8 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
             progress.Step = "a first run of its graph";
             WarmUpAndLimit(parts, problems, options.Queue.BatchTokens(device.IsGpu), cancellation);
             cancellation.ThrowIfCancellationRequested();
+            progress.Step = "opening its decoder";
+            AddDecoder(parts, cancellation);
             return parts;
         }
         catch
@@ -234,6 +249,27 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
         if (graph.NotShared is { } reason)
         {
             parts.Notes.Add($"The variants of its graph do not share one copy of the weights: {reason}.");
+        }
+    }
+
+    // A model whose decoder cannot be used still has its other tasks.
+    private void AddDecoder(ModelParts parts, CancellationToken cancellation)
+    {
+        if (parts is not { Graph: { } graph, Tokenizer: { } tokenizer, Manifest: { } manifest, Summary: { } summary })
+        {
+            return;
+        }
+
+        try
+        {
+            parts.Decoder = DecoderParts.Open(graph, summary, manifest, tokenizer, parts.ToModel(NoExecutor.Instance).Capabilities.Head, device, time, cancellation);
+            parts.Notes.AddRange(parts.Decoder?.Notes ?? []);
+            parts.Notes.AddRange(parts.Decoder is null ? [] : manifest.Generation.Notes);
+        }
+        catch (ModelLoadException e)
+        {
+            parts.NoGenerator = e.Message;
+            parts.Notes.Add($"It generates no text: {e.Message}");
         }
     }
 

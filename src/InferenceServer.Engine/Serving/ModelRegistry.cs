@@ -273,13 +273,22 @@ public sealed partial class ModelRegistry : IAsyncDisposable
         var admission = new Admission(options.Queue, manifest.Id, time);
         parts.Graph!.OpeningFailed = e => LogCannotOpen(logger, manifest.Id, e.RetryAfter is null ? "never" : string.Create(CultureInfo.InvariantCulture, $"{e.RetryAfter.Value.TotalSeconds} s from now at the earliest"), e.Message);
         var executor = new GraphExecutor(manifest.Id, parts.Graph!, admission, scheduler);
-        var model = parts.ToModel(executor);
+        var decoders = parts.Decoder?.ExecutorsOf(executor, graph => graph == parts.Graph ? executor : new GraphExecutor(manifest.Id, graph, admission, scheduler));
+        var generator = decoders is null ? null : parts.Decoder!.ToGenerator(decoders, executor, parts, options.Generation, time);
+        var model = parts.ToModel(executor, generator);
         _ = model.Capabilities.Tasks; // computed here, not by the first request
         _ = model.Sha256.Value; // in the background
         calibration.Add(executor, parts.Graph!.Key, parts.MaxTokens);
         var loaded = new LoadedModel(model, admission, async () =>
         {
             calibration.Remove(executor);
+            if (generator is not null)
+            {
+                await generator.DisposeAsync().ConfigureAwait(false);
+                await decoders!.First.DisposeAsync().ConfigureAwait(false);
+                await decoders.Next.DisposeAsync().ConfigureAwait(false);
+            }
+
             await executor.DisposeAsync().ConfigureAwait(false);
             parts.Dispose();
         });

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using InferenceServer.Engine.Generation;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tokenization;
@@ -27,6 +28,8 @@ public sealed record Model
         MaxTokensSource = original.MaxTokensSource;
         Settings = original.Settings;
         Sha256 = original.Sha256;
+        Generator = original.Generator;
+        NoGenerator = original.NoGenerator;
     }
 
     /// <summary>What the folder says.</summary>
@@ -52,6 +55,12 @@ public sealed record Model
 
     /// <summary>SHA-256 of the ONNX file, lower-case hex (provenance), computed once in the background; empty when the file cannot be read any more.</summary>
     public required Lazy<Task<string>> Sha256 { get; init; }
+
+    /// <summary>What text is generated with; null when the model generates none.</summary>
+    public Generator? Generator { get; init; }
+
+    /// <summary>Why a language model generates no text, with the remedy, in sentences; null where that needs no reason.</summary>
+    public string? NoGenerator { get; init; }
 
     /// <summary>What the model can do, and how.</summary>
     public ModelCapabilities Capabilities => LazyInitializer.EnsureInitialized(ref capabilities, () => new ModelCapabilities(this));

@@ -2,6 +2,7 @@ using InferenceServer.Engine.Tasks.Attention;
 using InferenceServer.Engine.Tasks.Detokenize;
 using InferenceServer.Engine.Tasks.Embeddings;
 using InferenceServer.Engine.Tasks.FillMask;
+using InferenceServer.Engine.Tasks.Generate;
 using InferenceServer.Engine.Tasks.NextToken;
 using InferenceServer.Engine.Tasks.Perplexity;
 using InferenceServer.Engine.Tasks.QuestionAnswering;
@@ -28,6 +29,7 @@ public static class TaskCatalogue
         new TokenClassificationTask(),
         new QuestionAnsweringTask(),
         new NextTokenTask(),
+        new GenerateTask(),
         new ZeroShotTask(),
         new PerplexityTask(),
         new RerankTask(),

@@ -1,4 +1,5 @@
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Generation;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Serving;
@@ -55,6 +56,7 @@ internal sealed record Settings
                 Models = models.Read(),
                 Execution = reader.Read<ExecutionOptions>("Execution"),
                 Queue = reader.Read<QueueOptions>("Queue"),
+                Generation = reader.Read<GenerationOptions>("Generation"),
             },
         };
         LogLevels.Check(configuration, reader.Errors);
@@ -79,6 +81,7 @@ internal sealed record Settings
             Models = models.Read(),
             Execution = reader.Read<ExecutionOptions>("Execution"),
             Queue = reader.Read<QueueOptions>("Queue"),
+            Generation = reader.Read<GenerationOptions>("Generation"),
         };
         errors = models.Ambiguous.Contains(id) ? [.. reader.Errors, .. models.Warnings] : reader.Errors;
         return options;

@@ -108,6 +108,7 @@ internal static partial class ServerHost
     /// <summary>The models.</summary>
     public static void AddModels(this WebApplicationBuilder builder, LoadingOptions options)
     {
+        builder.Services.AddSingleton(options.Generation);
         builder.Services.AddSingleton(services => new ModelRegistry(options, services.GetRequiredService<ILoggerFactory>(), TimeProvider.System));
     }
 

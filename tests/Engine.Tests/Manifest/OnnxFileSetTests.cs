@@ -16,7 +16,8 @@ public sealed class OnnxFileSetTests
     [InlineData("encoder_model.onnx decoder_model.onnx decoder_with_past_model.onnx", "encoder_model.onnx decoder_model.onnx decoder_with_past_model.onnx")]
     [InlineData("onnx/encoder_model.onnx onnx/decoder_model_merged.onnx", "onnx/encoder_model.onnx onnx/decoder_model_merged.onnx")]
     [InlineData("encoder_model.onnx decoder_model.onnx encoder_model_fp16.onnx", "encoder_model.onnx decoder_model.onnx")]
-    [InlineData("decoder_model.onnx decoder_model_merged.onnx decoder_with_past_model.onnx", "decoder_model.onnx")]
+    [InlineData("decoder_model.onnx decoder_model_merged.onnx decoder_with_past_model.onnx", "decoder_model.onnx decoder_with_past_model.onnx")]
+    [InlineData("decoder_model.onnx decoder_model_merged.onnx", "decoder_model.onnx decoder_model_merged.onnx")]
     [InlineData("decoder_model_merged.onnx decoder_with_past_model.onnx", "decoder_model_merged.onnx")]
     public void The_default_is_chosen(string files, string chosen)
     {

@@ -123,11 +123,11 @@ public sealed class HeadTests(ZooModels zoo)
     public async Task The_states_of_an_encoder_with_a_decoder_are_no_embeddings_unless_the_folder_says_how(string folder)
     {
         var model = await zoo.Get(folder);
-        Assert.Equal(["attention", "tokenize", "detokenize"], Wire.Names(model));
+        Assert.Equal(["generate", "attention", "tokenize", "detokenize"], Wire.Names(model));
         Assert.Contains("modules.json", TaskCatalogue.Get<Engine.Tasks.Embeddings.EmbeddingsTask>().WhyNot(model), StringComparison.Ordinal);
 
         var sentence = model with { Manifest = model.Manifest with { Sentence = TinyModel.Pipeline(new PoolingModule([PoolingMode.Mean])) } };
-        Assert.Equal(["rerank", "embeddings", "similarity", "attention", "tokenize", "detokenize"], Wire.Names(sentence));
+        Assert.Equal(["generate", "rerank", "embeddings", "similarity", "attention", "tokenize", "detokenize"], Wire.Names(sentence));
     }
 
     [Fact]

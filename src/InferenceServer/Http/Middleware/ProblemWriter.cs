@@ -43,15 +43,7 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
             return; // nobody reads an answer
         }
 
-        var problem = exception switch
-        {
-            InferenceException e => OfEngine(context, e),
-            RequestException e => Of(context, e.Code, e.Message, e.Field) with { Errors = e.Errors.Count > 0 ? e.Errors : null },
-            OperationCanceledException when !context.RequestAborted.IsCancellationRequested => OfDeadline(context, record),
-            IOException { InnerException: OverflowException } => OfStatus(context, StatusCodes.Status400BadRequest, "The body cannot be read: a chunk's size is too large. Send the body's length, or smaller chunks."),
-            BadHttpRequestException e => OfStatus(context, e.StatusCode, e.StatusCode == StatusCodes.Status413PayloadTooLarge ? null : e.Message),
-            _ => Of(context, ErrorCode.Internal, $"A defect of the server kept it from answering; its log tells more under the request id {record.Id}.", null),
-        };
+        var problem = Describe(context, exception);
         if (problem.Status == StatusCodes.Status500InternalServerError && exception is not InferenceException { Code: ErrorCode.NotFinite })
         {
             Defect(exception, record.Id);
@@ -75,6 +67,17 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
 
         await WriteAsync(context, problem);
     }
+
+    /// <summary>What an exception is as problem details.</summary>
+    public static Problem Describe(HttpContext context, Exception exception) => exception switch
+    {
+        InferenceException e => OfEngine(context, e),
+        RequestException e => Of(context, e.Code, e.Message, e.Field) with { Errors = e.Errors.Count > 0 ? e.Errors : null },
+        OperationCanceledException when !context.RequestAborted.IsCancellationRequested => OfDeadline(context, RequestRecord.Of(context)),
+        IOException { InnerException: OverflowException } => OfStatus(context, StatusCodes.Status400BadRequest, "The body cannot be read: a chunk's size is too large. Send the body's length, or smaller chunks."),
+        BadHttpRequestException e => OfStatus(context, e.StatusCode, e.StatusCode == StatusCodes.Status413PayloadTooLarge ? null : e.Message),
+        _ => Of(context, ErrorCode.Internal, $"A defect of the server kept it from answering; its log tells more under the request id {RequestRecord.Of(context).Id}.", null),
+    };
 
     // A connection that breaks while a body is read shows as an input/output error, as a body without its end, or as a cancellation, whichever Kestrel sees first.
     private static bool IsClientGone(HttpContext context, Exception exception) => exception switch

@@ -32,7 +32,10 @@ internal sealed class RequestRecord(string id)
     public int? Cut { get; set; }
 
     /// <summary>The deadline that holds, as messages name it.</summary>
-    public string DeadlineName => Deadline is { } own ? string.Create(CultureInfo.InvariantCulture, $"the {own.TotalMilliseconds:0} ms of its header x-deadline-ms") : "the server's time limit (setting Limits:RequestTimeoutSeconds)";
+    public string DeadlineName => Deadline is { } own ? string.Create(CultureInfo.InvariantCulture, $"the {own.TotalMilliseconds:0} ms of its header x-deadline-ms") : $"the server's time limit (setting {LimitSetting})";
+
+    /// <summary>The setting of the server's own deadline.</summary>
+    public string LimitSetting { get; set; } = "Limits:RequestTimeoutSeconds";
 
     /// <summary>What it cost; null for requests that run no model.</summary>
     public RequestContext? Cost { get; set; }

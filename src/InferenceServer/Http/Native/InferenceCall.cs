@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Reflection;
 using InferenceServer.Configuration;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Generation;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Serving;
 using InferenceServer.Engine.Tasks;
@@ -45,16 +46,23 @@ internal sealed class InferenceCall : IBindableFromHttpContext<InferenceCall>
         record.Model = id;
         context.Response.Headers["x-model"] = id;
 
-        record.Deadline = RequestHeaders.ReadDeadline(context.Request) is { } own && own < limits.RequestTimeout ? own : null;
+        var most = limits.RequestTimeout;
+        if (context.GetEndpoint()?.Metadata.GetMetadata<LongRunning>() is not null)
+        {
+            most = TimeSpan.FromSeconds(services.GetRequiredService<GenerationOptions>().TimeoutSeconds);
+            record.LimitSetting = "Generation:TimeoutSeconds";
+        }
+
+        record.Deadline = RequestHeaders.ReadDeadline(context.Request) is { } own && own < most ? own : null;
         var deadline = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted);
         context.Response.RegisterForDispose(deadline);
-        deadline.CancelAfter(record.Deadline ?? limits.RequestTimeout);
+        deadline.CancelAfter(record.Deadline ?? most);
         record.Cost = new RequestContext(deadline.Token)
         {
             MaxTokens = limits.MaxTokens,
             MaxTextCharacters = limits.MaxTextCharacters,
             Priority = RequestHeaders.ReadPriority(context.Request),
-            Deadline = DateTimeOffset.UtcNow + (record.Deadline ?? limits.RequestTimeout),
+            Deadline = DateTimeOffset.UtcNow + (record.Deadline ?? most),
             Client = context.Connection.Id,
             BodyBytes = BodyEncoding.IsPlain(context.Request) ? context.Request.ContentLength : null, // compressed bytes say little of the tokens
             Fingerprint = () => RequestFingerprint.Of(context.Request),

@@ -4,6 +4,7 @@ using InferenceServer.Engine.Tasks.Attention;
 using InferenceServer.Engine.Tasks.Detokenize;
 using InferenceServer.Engine.Tasks.Embeddings;
 using InferenceServer.Engine.Tasks.FillMask;
+using InferenceServer.Engine.Tasks.Generate;
 using InferenceServer.Engine.Tasks.NextToken;
 using InferenceServer.Engine.Tasks.Perplexity;
 using InferenceServer.Engine.Tasks.QuestionAnswering;
@@ -27,6 +28,7 @@ internal static class TaskNames
         [typeof(TokenClassificationTask)] = "token-classification",
         [typeof(QuestionAnsweringTask)] = "question-answering",
         [typeof(NextTokenTask)] = "next-token",
+        [typeof(GenerateTask)] = "generation",
         [typeof(ZeroShotTask)] = "zero-shot",
         [typeof(PerplexityTask)] = "perplexity",
         [typeof(RerankTask)] = "rerank",
