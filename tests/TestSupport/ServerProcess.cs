@@ -77,6 +77,16 @@ public sealed partial class ServerProcess : IAsyncDisposable
     /// <summary>Exit code, once it ended.</summary>
     public int ExitCode => process.ExitCode;
 
+    /// <summary>Most resident memory so far in MiB.</summary>
+    public double MostResidentMiB
+    {
+        get
+        {
+            process.Refresh();
+            return process.PeakWorkingSet64 / 1024.0 / 1024.0;
+        }
+    }
+
     /// <summary>Processor time used so far.</summary>
     public TimeSpan ProcessorTime
     {

@@ -54,6 +54,36 @@ public sealed class TokenizerPropertyTests
 
     private static Tokenizer Load(string folder) => Tokenizer.Load(Path.Combine(TestData.Goldens, "tokenizers", folder));
 
+    /// <summary>Of a long text that is cut at the right only its beginning is looked at: the tokens are those of the whole.</summary>
+    [Theory]
+    [MemberData(nameof(Folders))]
+    public void A_long_text_that_is_cut_has_the_beginning_of_the_whole(string folder)
+    {
+        var tokenizer = Load(folder);
+        Gen.Select(AnyText.Array[600, 1200], Gen.Int[1, 64], Gen.Int[0, 3]).Sample(
+            (parts, most, joined) =>
+            {
+                var text = string.Join(joined switch { 0 => "", 1 => " ", 2 => "\n", _ => " word " }, parts);
+                var room = most + tokenizer.SpecialTokensToAdd(false);
+                TokenEncoding? whole = null;
+                try
+                {
+                    whole = tokenizer.Encode(text, truncation: new Truncation(room));
+                }
+                catch (Engine.Diagnostics.InferenceException)
+                {
+                    return; // a part that the vocabulary cannot express
+                }
+
+                var cut = tokenizer.Encode(text, truncation: new Truncation(room) { KeepsRest = false });
+                Assert.Equal(whole.Ids, cut.Ids);
+                Assert.Equal(whole.Offsets, cut.Offsets);
+                Assert.Equal(whole.Tokens, cut.Tokens);
+                Assert.Equal(whole.IsTruncated, cut.IsTruncated);
+            },
+            iter: 40);
+    }
+
     [Theory]
     [InlineData("bert-uncased")]
     [InlineData("gpt2")]
