@@ -80,7 +80,7 @@ public sealed class Generator : IAsyncDisposable
         int[] begin = prompt;
         if (encoder is not null)
         {
-            var read = await encoder.Executor.RunAsync([new GraphInput(prompt)], [encoder.Output], (_, row) => new EncoderStates(row[encoder.Output].Data.ToArray(), row.Length), context).ConfigureAwait(false);
+            var read = await encoder.Executor.RunAsync([new GraphInput(prompt)], [encoder.Output], (_, row) => StatesOf(row[encoder.Output], row.Length), context).ConfigureAwait(false);
             states = read[0];
             begin = [StartTokenId!.Value];
         }
@@ -109,6 +109,9 @@ public sealed class Generator : IAsyncDisposable
 
         return run;
     }
+
+    // Without those of the padding beside a longer source.
+    private static EncoderStates StatesOf(OutputRow states, int length) => new(states.Data[..(length * states.Shape[1])].ToArray(), length);
 
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => loop.DisposeAsync();

@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Generation;
+using InferenceServer.Engine.Generation.ChatTemplates;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Onnx;
 using InferenceServer.Engine.Scheduling;
@@ -39,6 +40,12 @@ internal sealed class ModelParts : IDisposable
     /// <summary>What generates text, with graphs of its own; null where nothing does.</summary>
     public DecoderParts? Decoder { get; set; }
 
+    /// <summary>What conversations are rendered by.</summary>
+    public ChatTemplate? ChatTemplate { get; set; }
+
+    /// <summary>Why the folder's chat template cannot be used.</summary>
+    public string? NoChatTemplate { get; set; }
+
     /// <summary>Why a language model generates no text; null where that needs no reason.</summary>
     public string? NoGenerator { get; set; }
 
@@ -69,6 +76,8 @@ internal sealed class ModelParts : IDisposable
             Settings = Settings,
             Generator = generator,
             NoGenerator = NoGenerator,
+            ChatTemplate = ChatTemplate,
+            NoChatTemplate = NoChatTemplate,
             Sha256 = new Lazy<Task<string>>(() => Task.Run(() => ModelBuilder.Sha256(file))),
         };
     }
@@ -264,12 +273,34 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
         {
             parts.Decoder = DecoderParts.Open(graph, summary, manifest, tokenizer, parts.ToModel(NoExecutor.Instance).Capabilities.Head, device, time, cancellation);
             parts.Notes.AddRange(parts.Decoder?.Notes ?? []);
-            parts.Notes.AddRange(parts.Decoder is null ? [] : manifest.Generation.Notes);
+            if (parts.Decoder is not null)
+            {
+                parts.Notes.AddRange(manifest.Generation.Notes);
+                AddChatTemplate(parts, manifest.Folder);
+            }
         }
         catch (ModelLoadException e)
         {
             parts.NoGenerator = e.Message;
             parts.Notes.Add($"It generates no text: {e.Message}");
+        }
+    }
+
+    private void AddChatTemplate(ModelParts parts, string folder)
+    {
+        if (ChatTemplateFiles.Read(folder, parts.Notes) is not { } template)
+        {
+            return;
+        }
+
+        try
+        {
+            parts.ChatTemplate = ChatTemplate.Parse(template.Source, time);
+        }
+        catch (ChatTemplateException e)
+        {
+            parts.NoChatTemplate = $"The chat template of {template.File} cannot be read ({e.Message}).";
+            parts.Notes.Add($"{parts.NoChatTemplate} Conversations are refused; prompts are served.");
         }
     }
 

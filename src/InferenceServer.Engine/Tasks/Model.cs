@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using InferenceServer.Engine.Generation;
+using InferenceServer.Engine.Generation.ChatTemplates;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tokenization;
@@ -30,6 +31,8 @@ public sealed record Model
         Sha256 = original.Sha256;
         Generator = original.Generator;
         NoGenerator = original.NoGenerator;
+        ChatTemplate = original.ChatTemplate;
+        NoChatTemplate = original.NoChatTemplate;
     }
 
     /// <summary>What the folder says.</summary>
@@ -61,6 +64,12 @@ public sealed record Model
 
     /// <summary>Why a language model generates no text, with the remedy, in sentences; null where that needs no reason.</summary>
     public string? NoGenerator { get; init; }
+
+    /// <summary>What conversations are rendered by; null when the folder has none that can be used.</summary>
+    public ChatTemplate? ChatTemplate { get; init; }
+
+    /// <summary>Why the folder's chat template cannot be used, in a sentence; null where there is none, or it can.</summary>
+    public string? NoChatTemplate { get; init; }
 
     /// <summary>What the model can do, and how.</summary>
     public ModelCapabilities Capabilities => LazyInitializer.EnsureInitialized(ref capabilities, () => new ModelCapabilities(this));

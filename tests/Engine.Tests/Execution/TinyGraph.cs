@@ -29,6 +29,13 @@ internal sealed class TinyGraph
         return this;
     }
 
+    /// <summary>Adds a constant tensor of floats.</summary>
+    public TinyGraph Constant(string name, int[] shape, float[] values)
+    {
+        graph.Initializer.Add(new TensorProto { Name = name, DataType = DataType.Float, Dims = { shape.Select(size => (long)size) }, RawData = ByteString.CopyFrom(System.Runtime.InteropServices.MemoryMarshal.AsBytes(values.AsSpan())) });
+        return this;
+    }
+
     /// <summary>Adds a node with integer attributes.</summary>
     public TinyGraph Node(string op, string[] from, string to, params (string Name, int Value)[] attributes)
     {

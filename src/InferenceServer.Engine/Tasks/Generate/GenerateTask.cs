@@ -35,7 +35,7 @@ public sealed class GenerateTask : ITask
     public async Task<GenerationRun> StartAsync(Model model, GenerateRequest request, RequestContext context)
     {
         var generator = model.Generator!;
-        var (argument, input) = InputOf(model, request);
+        var (argument, input) = InputOf(model, request, context);
         var checks = new Checks(model.Graph.TokenRows ?? model.Manifest.Config.VocabularySize ?? model.Tokenizer.VocabularySize);
         Check(request, generator, checks);
         var prompt = input.Prepare(model, context).Graph.InputIds;
@@ -54,7 +54,7 @@ public sealed class GenerateTask : ITask
         return await generator.StartAsync(prompt, plan, context).ConfigureAwait(false);
     }
 
-    private static (Argument Argument, TextInput Input) InputOf(Model model, GenerateRequest request)
+    private static (Argument Argument, TextInput Input) InputOf(Model model, GenerateRequest request, RequestContext context)
     {
         var prompt = Argument.Of(nameof(request.Prompt));
         var ids = Argument.Of(nameof(request.InputIds));
@@ -75,7 +75,7 @@ public sealed class GenerateTask : ITask
 
         return request.Prompt is { } text ? (prompt, TextInput.Of(text) with { Argument = prompt, MayBeEmpty = model.Generator!.IsEncoderDecoder })
             : request.InputIds is { } list ? (ids, TextInput.OfIds(list) with { Argument = ids })
-            : (messages, TextInput.Of(Conversation.Render(model, request)) with { Argument = messages, AddSpecialTokens = false });
+            : (messages, TextInput.Of(Conversation.Render(model, request, context)) with { Argument = messages, AddSpecialTokens = false });
     }
 
     private static void Check(GenerateRequest request, Generator generator, Checks checks)
