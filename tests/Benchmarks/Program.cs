@@ -3,6 +3,7 @@ using InferenceServer.Benchmarks.Abuse;
 using InferenceServer.Benchmarks.Calm;
 using InferenceServer.Benchmarks.Client;
 using InferenceServer.Benchmarks.Fuzz;
+using InferenceServer.Benchmarks.Generation;
 using InferenceServer.Benchmarks.Raw;
 using InferenceServer.Benchmarks.Server;
 
@@ -11,6 +12,7 @@ return args switch
     [] or ["server", ..] => await ServerBenchmark.RunAsync([.. args.Skip(1)]),
     ["calm", ..] => await CalmBenchmark.RunAsync([.. args.Skip(1)]),
     ["abuse", ..] => await AbuseBenchmark.RunAsync([.. args.Skip(1)]),
+    ["generation", ..] => await GenerationBenchmark.RunAsync([.. args.Skip(1)]),
     ["fuzz", ..] => await FuzzBenchmark.RunAsync([.. args.Skip(1)]),
     ["tokenizers"] => TokenizerBenchmark.Run(),
     ["client", var options] => await LoadGenerator.RunAsync(options), // processes that the others start
@@ -37,6 +39,7 @@ static int Usage()
         dotnet run -c Release --project tests/Benchmarks [-- server [rounds] [scenario filter]]       the server over HTTP beside raw ONNX Runtime
         dotnet run -c Release --project tests/Benchmarks -- calm [case] [--seconds N] [--retry-share N]    the server under overload, many connections, bulk work, lost clients; memory
         dotnet run -c Release --project tests/Benchmarks -- abuse [case]                              what careless and hostile clients can make the server hold
+        dotnet run -c Release --project tests/Benchmarks -- generation [soak [seconds] [connections]] generated text over HTTP beside a raw loop of ONNX Runtime; random requests at once
         dotnet run -c Release --project tests/Benchmarks -- fuzz [bodies an endpoint] [first]         changed bodies to every endpoint
         dotnet run -c Release --project tests/Benchmarks -- fuzz graphs [count] [first]               changed graphs in a server of their own
         dotnet run -c Release --project tests/Benchmarks -- tokenizers                                tokenizers, one thread, beside the reference's Rust library

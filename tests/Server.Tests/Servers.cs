@@ -30,7 +30,7 @@ public sealed class ZooServer : IAsyncLifetime
     public static readonly string[] Folders =
     [
         "bert-fill-mask-eager", "bert-embed-sdpa", "bert-embed-cls-dense", "bert-classify", "bert-classify-multilabel", "bert-regression", "bert-external-data",
-        "bert-ner", "bert-qa", "bert-nli-zero-shot", "bert-rerank", "distilbert-classify", "roberta-fill-mask", "gpt2-with-past", "qwen2-with-past", "bert-fused-ort",
+        "bert-ner", "bert-qa", "bert-nli-zero-shot", "bert-rerank", "distilbert-classify", "roberta-fill-mask", "gpt2-with-past", "qwen2-with-past", "llama-chat", "bert-fused-ort",
     ];
 
     private readonly TemporaryFolder models = new();

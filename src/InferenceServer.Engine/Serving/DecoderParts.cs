@@ -1,6 +1,7 @@
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Generation;
+using InferenceServer.Engine.Generation.ChatTemplates;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Onnx;
 using InferenceServer.Engine.Scheduling;
@@ -84,6 +85,44 @@ internal sealed class DecoderParts : IDisposable
             own.ForEach(graph => graph.Dispose());
             throw;
         }
+    }
+
+    /// <summary>What a person should know of a folder's defaults.</summary>
+    public static IEnumerable<string> NotesOf(ModelManifest manifest, Tokenizer tokenizer)
+    {
+        var defaults = manifest.Generation;
+        if (defaults.Describe() is var described and not "greedy")
+        {
+            yield return $"Unless a request says otherwise, its files decide how text is generated: {described}.";
+        }
+
+        if (defaults.EosTokenIds.Count == 0)
+        {
+            yield return "No file says which token ends a text (eos_token_id): a text goes on until it is as long as it may be.";
+        }
+        else if (tokenizer.Named.Eos is { } own && !defaults.EosTokenIds.Contains(own.Id))
+        {
+            yield return $"A text ends with the token {string.Join(" or ", defaults.EosTokenIds)} of {defaults.EosSource}; the tokenizer's own end token, {own.Text} ({own.Id}), is not among them and ends none.";
+        }
+
+        if (manifest.Files.IsEncoderDecoder && defaults.DecoderStartTokenId is null)
+        {
+            yield return $"No file says what the decoder starts with (decoder_start_token_id): {(defaults.BosTokenId is { } bos ? $"the token {bos} (bos_token_id)" : "the tokenizer's first special token")} is taken.";
+        }
+    }
+
+    /// <summary>What an inspection tells of it.</summary>
+    public List<string> Describe(ModelManifest manifest, ChatTemplate? template)
+    {
+        var defaults = manifest.Generation;
+        return
+        [
+            $"unless a request says otherwise: {defaults.Describe()}, at most {defaults.MaxNewTokens ?? Tasks.Generate.GenerateTask.DefaultNewTokens} new tokens",
+            $"a text ends with: {(defaults.EosTokenIds.Count == 0 ? "nothing but its length" : $"{string.Join(" or ", defaults.EosTokenIds)} ({defaults.EosSource})")}",
+            decoder.HasCache ? $"keys and values are kept: {decoder.TokenBytes} bytes a token" : "no keys and values are kept: every step computes the whole text",
+            decoder.Padding == CachePadding.None ? "sequences of different lengths run one by one" : $"sequences of different lengths share a run, padded at the {decoder.Padding.ToString().ToLowerInvariant()}",
+            template is null ? "no chat template" : "conversations are rendered by the chat template",
+        ];
     }
 
     /// <summary>Where its steps take their turn.</summary>

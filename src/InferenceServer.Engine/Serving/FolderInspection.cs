@@ -86,6 +86,7 @@ public static class FolderInspection
         {
             Add("Attention cannot be read", TryAttention(parts));
             Add("Tasks", [Tasks(parts, device, options, nameOf ?? (static task => task.GetType().Name))]);
+            Add("Generation", parts.Decoder?.Describe(parts.Manifest, parts.ChatTemplate));
             Add("Limits", [string.Create(CultureInfo.InvariantCulture, $"most tokens of a sequence: {parts.MaxTokens}")]);
             Add("First run", ["the graph runs what the tokenizer gives"]);
         }

@@ -75,6 +75,7 @@ internal sealed class ModelParts : IDisposable
             MaxTokensSource = MaxTokensSource,
             Settings = Settings,
             Generator = generator,
+            CanGenerate = Decoder is not null,
             NoGenerator = NoGenerator,
             ChatTemplate = ChatTemplate,
             NoChatTemplate = NoChatTemplate,
@@ -276,6 +277,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
             if (parts.Decoder is not null)
             {
                 parts.Notes.AddRange(manifest.Generation.Notes);
+                parts.Notes.AddRange(DecoderParts.NotesOf(manifest, tokenizer));
                 AddChatTemplate(parts, manifest.Folder);
             }
         }

@@ -30,6 +30,7 @@ public sealed record Model
         Settings = original.Settings;
         Sha256 = original.Sha256;
         Generator = original.Generator;
+        CanGenerate = original.CanGenerate;
         NoGenerator = original.NoGenerator;
         ChatTemplate = original.ChatTemplate;
         NoChatTemplate = original.NoChatTemplate;
@@ -59,8 +60,11 @@ public sealed record Model
     /// <summary>SHA-256 of the ONNX file, lower-case hex (provenance), computed once in the background; empty when the file cannot be read any more.</summary>
     public required Lazy<Task<string>> Sha256 { get; init; }
 
-    /// <summary>What text is generated with; null when the model generates none.</summary>
+    /// <summary>What text is generated with; null when the model generates none, or is only looked at.</summary>
     public Generator? Generator { get; init; }
+
+    /// <summary>Whether text can be generated, here or where the folder is served.</summary>
+    public bool CanGenerate { get; init; }
 
     /// <summary>Why a language model generates no text, with the remedy, in sentences; null where that needs no reason.</summary>
     public string? NoGenerator { get; init; }

@@ -10,7 +10,12 @@ internal sealed class TemplateParser
 
     private static readonly Dictionary<string, object?> Constants = new(StringComparer.Ordinal)
     {
-        ["true"] = true, ["True"] = true, ["false"] = false, ["False"] = false, ["none"] = null, ["None"] = null,
+        ["true"] = true,
+        ["True"] = true,
+        ["false"] = false,
+        ["False"] = false,
+        ["none"] = null,
+        ["None"] = null,
     };
 
     private readonly List<Token> tokens;

@@ -13,7 +13,9 @@ namespace InferenceServer.Engine.Tasks.Generate;
 /// </remarks>
 public sealed class GenerateTask : ITask
 {
-    private const int DefaultNewTokens = 256;
+    /// <summary>Most tokens of a text where neither the request nor the folder says it.</summary>
+    public const int DefaultNewTokens = 256;
+
     private const int MostLogProbs = 20;
     private const int MostStops = 64;
     private const int MostStopCharacters = 1_000;
@@ -22,7 +24,7 @@ public sealed class GenerateTask : ITask
     private const double MostPenalty = 100;
 
     /// <inheritdoc/>
-    public bool Supports(Model model) => model.Generator is not null;
+    public bool Supports(Model model) => model.CanGenerate;
 
     /// <inheritdoc/>
     public string? WhyNot(Model model) => model.NoGenerator;
