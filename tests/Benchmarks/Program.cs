@@ -41,7 +41,6 @@ static int Usage()
         dotnet run -c Release --project tests/Benchmarks -- abuse [case]                              what careless and hostile clients can make the server hold
         dotnet run -c Release --project tests/Benchmarks -- generation [soak [seconds] [connections]] generated text over HTTP beside a raw loop of ONNX Runtime; random requests at once
         dotnet run -c Release --project tests/Benchmarks -- fuzz [bodies an endpoint] [first]         changed bodies to every endpoint
-        dotnet run -c Release --project tests/Benchmarks -- fuzz graphs [count] [first]               changed graphs in a server of their own
         dotnet run -c Release --project tests/Benchmarks -- tokenizers                                tokenizers, one thread, beside the reference's Rust library
 
         dotnet run -c Release --project tests/Benchmarks -- archives <folder>                         packs <folder>/zoo and <folder>/goldens into the archives of the tests

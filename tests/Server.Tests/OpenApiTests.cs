@@ -10,7 +10,6 @@ public sealed class OpenApiTests(DemoServer demo)
     private static readonly Dictionary<int, string> Elsewhere = new()
     {
         [401] = "no credentials are configured by default",
-        [408] = "CarelessClientTests: a body that drips",
         [409] = "FailedFolderTests: a folder that could not be loaded",
         [429] = "OverloadTests, on a server with a small queue",
         [500] = "a defect; there is none to provoke",

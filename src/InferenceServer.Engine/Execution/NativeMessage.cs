@@ -24,12 +24,7 @@ internal static partial class NativeMessage
     public static InferenceException ToInference(OnnxRuntimeException e) =>
         e.Message.Contains("out of data bounds", StringComparison.Ordinal) || e.Message.Contains("indices element out of", StringComparison.Ordinal)
             ? new InferenceException(ErrorCode.Unprocessable, $"A token id or a position is outside of the model's table. Send ids of the model's vocabulary, and no more tokens than its maximum.", Argument.Of("Inputs"), e)
-            : IsOutOfMemory(e.Message)
-                ? new InferenceException(ErrorCode.Unavailable, $"There is not enough memory for this run at the moment. Try again, or send a shorter input.", null, e) { RetryAfter = TimeSpan.FromSeconds(1) }
             : new InferenceException(ErrorCode.Internal, $"The model failed on this input.", null, e);
-
-    /// <summary>Whether the runtime says that memory could not be had.</summary>
-    public static bool IsOutOfMemory(string message) => message.Contains("bad_alloc", StringComparison.Ordinal) || message.Contains("Failed to allocate memory", StringComparison.Ordinal);
 
     [GeneratedRegex(@"^\[ErrorCode:[^\]]*\]\s*")]
     private static partial Regex CodePrefix();

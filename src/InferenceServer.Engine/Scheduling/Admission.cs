@@ -76,7 +76,6 @@ public sealed class Admission
     /// <exception cref="InferenceException"><see cref="ErrorCode.QueueFull"/> or <see cref="ErrorCode.Unavailable"/>.</exception>
     internal void Admit(RequestContext context, int count, long length)
     {
-        context.Tokenised();
         lock (gate)
         {
             ThrowIfClosed();

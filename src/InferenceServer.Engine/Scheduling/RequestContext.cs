@@ -8,7 +8,6 @@ public sealed class RequestContext(CancellationToken cancellation = default)
     private const long LeastCharacters = 4 << 20;
     private const long CharactersOfToken = 64;
 
-    private IDisposable? tokenising;
     private long tokens;
     private long queueTicks;
     private long inferenceTicks;
@@ -65,12 +64,6 @@ public sealed class RequestContext(CancellationToken cancellation = default)
     /// windows. A longer text would be tokenised for nothing.
     /// </summary>
     public long CharactersFor(int maxTokens) => MaxTextCharacters > 0 ? MaxTextCharacters : Math.Max(LeastCharacters, CharactersOfToken * (long)maxTokens);
-
-    /// <summary>What is held until all inputs are tokenised; the caller disposes it at the request's end in any case.</summary>
-    public void WhenTokenised(IDisposable held) => tokenising = held;
-
-    /// <summary>All inputs are tokenised.</summary>
-    internal void Tokenised() => Interlocked.Exchange(ref tokenising, null)?.Dispose();
 
     /// <summary>Counts tokens.</summary>
     /// <exception cref="InferenceException">They are more than <see cref="MaxTokens"/>.</exception>

@@ -66,10 +66,6 @@ internal sealed class CollectedProblems : ProblemSink
         {
             Add($"The folder cannot be read: {e.Message}");
         }
-        catch (Exception e) when (e is not OperationCanceledException)
-        {
-            Add($"An unexpected error ({e.GetType().Name}) kept it from being read: {e.Message}");
-        }
 
         return null;
     }

@@ -251,7 +251,7 @@ public sealed record TextInput
         TokenEncoding encoding;
         try
         {
-            encoding = model.Tokenizer.EncodeUnlessCancelled(text, Pair, AddSpecialTokens, truncation is null ? null : Within(truncation, model), null, context.Cancellation);
+            encoding = model.Tokenizer.Encode(text, Pair, AddSpecialTokens, truncation is null ? null : Within(truncation, model));
         }
         catch (InferenceException e) when (e.Argument is null)
         {

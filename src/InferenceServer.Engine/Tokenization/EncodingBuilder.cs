@@ -86,30 +86,27 @@ internal sealed class TokenRow
     /// <summary>Strings of tokens that are not the vocabulary's: places (of <paramref name="start"/> on, counted from there plus <paramref name="at"/>) and texts.</summary>
     public void CopySurfaces(int start, int count, int at, List<(int Index, string Text)> target)
     {
-        for (var i = FirstSurface(start); i < surfaces.Count && surfaces[i].Index < start + count; i++)
+        foreach (var (index, from, length) in surfaces)
         {
-            target.Add((surfaces[i].Index - start + at, new string(surfaceText, surfaces[i].Start, surfaces[i].Length)));
+            if (index >= start && index < start + count)
+            {
+                target.Add((index - start + at, new string(surfaceText, from, length)));
+            }
         }
     }
 
     /// <summary>The string of token <paramref name="index"/> where it is not the vocabulary's, else null.</summary>
     public string? Surface(int index)
     {
-        var at = FirstSurface(index);
-        return at < surfaces.Count && surfaces[at].Index == index ? new string(surfaceText, surfaces[at].Start, surfaces[at].Length) : null;
-    }
-
-    // The first surface of a token from this one on: they are in the order of the tokens.
-    private int FirstSurface(int index)
-    {
-        var (from, to) = (0, surfaces.Count);
-        while (from < to)
+        foreach (var (at, from, length) in surfaces)
         {
-            var middle = (from + to) / 2;
-            (from, to) = surfaces[middle].Index < index ? (middle + 1, to) : (from, middle);
+            if (at == index)
+            {
+                return new string(surfaceText, from, length);
+            }
         }
 
-        return from;
+        return null;
     }
 
     /// <summary>Whether any token has a string of its own.</summary>

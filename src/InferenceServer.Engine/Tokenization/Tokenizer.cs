@@ -14,11 +14,6 @@ namespace InferenceServer.Engine.Tokenization;
 /// </summary>
 public sealed class Tokenizer
 {
-    private const int PiecesBetweenLooks = 1024; // at the cancellation
-    private const int LeastBeginning = 4096; // characters of a text that are encoded at least
-    private const int CharactersOfToken = 16;
-    private const int PiecesApart = 64; // between a cut and the end of what is looked at
-
     private readonly Normalizer? normalizer;
     private readonly PreTokenizer? preTokenizer;
     private readonly TokenizerModel model;
@@ -103,12 +98,7 @@ public sealed class Tokenizer
         Encode(text, pair, addSpecialTokens, truncation, null);
 
     /// <summary>Encodes, and pads a batch of one.</summary>
-    internal TokenEncoding Encode(string text, string? pair, bool addSpecialTokens, Truncation? truncation, Padding? padding) =>
-        EncodeUnlessCancelled(text, pair, addSpecialTokens, truncation, padding, CancellationToken.None);
-
-    /// <summary>Encodes for a request that may end before.</summary>
-    /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> fired.</exception>
-    internal TokenEncoding EncodeUnlessCancelled(string text, string? pair, bool addSpecialTokens, Truncation? truncation, Padding? padding, CancellationToken cancellation)
+    internal TokenEncoding Encode(string text, string? pair, bool addSpecialTokens, Truncation? truncation, Padding? padding)
     {
         ArgumentNullException.ThrowIfNull(text);
         if (truncation is not null)
@@ -118,15 +108,10 @@ public sealed class Tokenizer
 
         var room = EncodeWorkspace.Current;
         room.Release(); // an encoding before that ended in an exception
-        var most = pair is null && truncation is { Direction: Side.Right, KeepsRest: false } ? truncation.MaxLength - (addSpecialTokens ? SpecialTokensToAdd(false) : 0) : -1;
-        if (most < 0 || !FillBeginning(room, text, most, cancellation))
-        {
-            Fill(room, room.First, text, 0, normalizer, preTokenizer, most < 0 ? int.MaxValue : most, cancellation);
-        }
-
+        Fill(room, room.First, text, 0, normalizer, preTokenizer);
         if (pair is not null)
         {
-            Fill(room, room.Second, pair, 1, normalizer, preTokenizer, int.MaxValue, cancellation);
+            Fill(room, room.Second, pair, 1, normalizer, preTokenizer);
         }
 
         var encoding = EncodingBuilder.Of(room.First, 0, room.First.Count);
@@ -155,7 +140,7 @@ public sealed class Tokenizer
     {
         var room = EncodeWorkspace.Current;
         room.Release();
-        Fill(room, room.First, text, 0, normalize ? normalizer : null, split ? preTokenizer : preTokenizer?.WithoutSplitting, int.MaxValue, CancellationToken.None);
+        Fill(room, room.First, text, 0, normalize ? normalizer : null, split ? preTokenizer : preTokenizer?.WithoutSplitting);
         var result = Finish(PostProcessor.Run(null, EncodingBuilder.Of(room.First, 0, room.First.Count), null, false), null, 0);
         room.Release();
         return result;
@@ -211,35 +196,8 @@ public sealed class Tokenizer
     /// <summary>How many tokens the post-processor adds to a single text or to a pair.</summary>
     public int SpecialTokensToAdd(bool pair) => postProcessor?.AddedTokens(pair) ?? 0;
 
-    // Of a long text that will be cut off at the right only the beginning, which ends with a word: as long as many pieces lie between the cut and where it ends, the rest
-    // of the text has no effect before the cut. False where that is not so.
-    private bool FillBeginning(EncodeWorkspace room, string text, int most, CancellationToken cancellation)
-    {
-        for (var length = Math.Max(LeastBeginning, (long)most * CharactersOfToken); length < text.Length / 2; length *= 8)
-        {
-            var end = (int)length;
-            while (end < text.Length && !(char.IsWhiteSpace(text[end]) && !char.IsWhiteSpace(text[end - 1])))
-            {
-                end++;
-            }
-
-            if (end > text.Length / 2)
-            {
-                return false;
-            }
-
-            var left = Fill(room, room.First, text[..end], 0, normalizer, preTokenizer, most, cancellation);
-            if (left >= PiecesApart)
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
-
-    // Text to tokens: added tokens, normalizer, pre-tokenizer, model; of what will be cut off at the right, behind the first so many tokens, at least one. Gives the pieces that were left.
-    private int Fill(EncodeWorkspace room, TokenRow row, string text, int typeId, Normalizer? normalizer, PreTokenizer? preTokenizer, int most, CancellationToken cancellation)
+    // Text to tokens: added tokens, normalizer, pre-tokenizer, model.
+    private void Fill(EncodeWorkspace room, TokenRow row, string text, int typeId, Normalizer? normalizer, PreTokenizer? preTokenizer)
     {
         row.Reset(text, typeId);
         var pieces = room.Pieces;
@@ -248,14 +206,8 @@ public sealed class Tokenizer
         preTokenizer?.PreTokenize(pieces);
         var tokens = room.Tokens;
         var takesBytes = model.TakesBytes;
-        var i = 0;
-        for (; i < pieces.Pieces.Length && row.Count <= most; i++)
+        for (var i = 0; i < pieces.Pieces.Length; i++)
         {
-            if (i % PiecesBetweenLooks == 0)
-            {
-                cancellation.ThrowIfCancellationRequested();
-            }
-
             var piece = pieces.Pieces[i];
             if (piece.TokenId >= 0)
             {
@@ -305,8 +257,6 @@ public sealed class Tokenizer
                 }
             }
         }
-
-        return pieces.Pieces.Length - i;
     }
 
     private void Check(Truncation truncation)

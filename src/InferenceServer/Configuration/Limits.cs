@@ -21,10 +21,6 @@ internal sealed record Limits
     [Range(0, 1_073_741_824)]
     public long MaxTextCharacters { get; init; }
 
-    /// <summary>Most large bodies (above 256 KiB) that are parsed and tokenised at a time; others wait for their turn within their deadline. 0: one for each core. Each takes a core and up to twelve times its bytes.</summary>
-    [Range(0, 100_000)]
-    public int MaxLargeBodies { get; init; }
-
     /// <summary>Largest answer in bytes, estimated before the model runs. Attention grows with the square of the length: 144 heads at 512 tokens are half a gigabyte of JSON.</summary>
     [Range(1_024, 4_294_967_296)]
     public long MaxAnswerBytes { get; init; } = 256 * 1024 * 1024;
@@ -33,7 +29,7 @@ internal sealed record Limits
     [Range(0, 1_099_511_627_776)]
     public long MaxBytesInFlight { get; init; }
 
-    /// <summary>Seconds that a client has to take its answer, from its first byte on, and one more for each million bytes that the answer holds; then it is cut off. An answer that nobody reads holds its memory until then.</summary>
+    /// <summary>Seconds that a client has to take its answer, from its first byte on; then it is cut off. An answer that nobody reads holds its memory until then.</summary>
     [Range(0.01, 86_400)]
     public double AnswerTimeoutSeconds { get; init; } = 120;
 
@@ -60,8 +56,8 @@ internal sealed record Limits
     /// <summary>The deadline of a request.</summary>
     public TimeSpan RequestTimeout => TimeSpan.FromSeconds(RequestTimeoutSeconds);
 
-    /// <summary>The time to take an answer that holds so many bytes.</summary>
-    public TimeSpan AnswerTimeout(long held) => TimeSpan.FromSeconds(AnswerTimeoutSeconds + (held / 1e6));
+    /// <summary>The time to take an answer.</summary>
+    public TimeSpan AnswerTimeout => TimeSpan.FromSeconds(AnswerTimeoutSeconds);
 }
 
 /// <summary>Section <c>Shutdown</c>: how the server ends.</summary>

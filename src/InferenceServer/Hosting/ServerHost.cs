@@ -88,7 +88,6 @@ internal static partial class ServerHost
             kestrel.LimitConnections(limits, limits.MaxConnections);
         });
         builder.Services.TryAddSingleton(TimeProvider.System);
-        builder.Services.AddSingleton(new LargeBodies(limits.MaxLargeBodies > 0 ? limits.MaxLargeBodies : Environment.ProcessorCount));
         builder.Services.AddSingleton(services => new BytesInFlight(limits.MaxBytesInFlight > 0 ? limits.MaxBytesInFlight : BytesInFlight.Default(limits), services.GetRequiredService<TimeProvider>(), BytesInFlight.Collect));
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(shutdown.DrainSeconds + shutdown.TimeoutSeconds));
         builder.Services.AddSingleton<ServerState>();

@@ -36,8 +36,6 @@ internal static class AbuseCases
         new("spaces", $"one text of {BodyMiB} MB of spaces", (server, model) => PostAsync(server, model, Text(new string(' ', BodyMiB << 20))), MostTimesBody * BodyMiB),
         new("marks", $"one text of {BodyMiB} MB of combining marks", (server, model) => PostAsync(server, model, Text("e" + new string('\u0301', BodyMiB << 19))), MostTimesBody * BodyMiB),
         new("tokenize", "20 MB of words to the tokenizer, truncated", (server, model) => PostAsync(server, $"/api/models/{model}/tokenize", Bytes($$"""{"truncate": true, "inputs": "{{new StringBuilder().Insert(0, "the server answers ", 1 << 20)}}"}""")), MostTimesBody * 20),
-        new("seven", "7 texts of 4 MB of words, cut at the model's limit", (server, model) => PostAsync(server, model, Bytes($$"""{"truncate": true, "inputs": [{{Seven}}]}""")), MostTimesBody * 28),
-        new("windows", "7 texts of 4 MB of words, split into windows: more tokens than a request may have", (server, model) => PostAsync(server, model, Bytes($$"""{"split": true, "inputs": [{{Seven}}]}""")), MostTimesBody * 28),
         new("texts", "7 million texts of one letter", (server, model) => PostAsync(server, model, Many("\"a\"", 7_000_000)), MostTimesBody * BodyMiB),
         new("ids", "10 million token ids", (server, model) => PostAsync(server, model, Bytes($$"""{"inputs": [[{{new StringBuilder("7").Insert(1, ",10", 10_000_000)}}]]}""")), MostTimesBody * BodyMiB),
         new("wrong", "10 million entries of the wrong kind", (server, model) => PostAsync(server, model, Many("{}", 10_000_000)), MostTimesBody * BodyMiB),
@@ -53,8 +51,6 @@ internal static class AbuseCases
         new("endless", "a second server with a folder whose graph does not end, in its runs or while it opens, stopped when its other model is ready", EndlessAsync),
         new("silent", "2,000 connections that say nothing, for 20 s", SilentAsync),
     ];
-
-    private static string Seven => string.Join(',', Enumerable.Repeat($"\"{new StringBuilder().Insert(0, "the server answers ", 220_000)}\"", 7));
 
     private static byte[] Bytes(string text) => Encoding.UTF8.GetBytes(text);
 

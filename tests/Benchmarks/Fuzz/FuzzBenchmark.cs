@@ -4,20 +4,14 @@ using InferenceServer.TestSupport.Fuzz;
 
 namespace InferenceServer.Benchmarks.Fuzz;
 
-/// <summary>The verb <c>fuzz</c>: changed bodies to every endpoint of a server with the demo models, or changed graphs, in numbers that a test run has no time for.</summary>
+/// <summary>The verb <c>fuzz</c>: changed bodies to every endpoint of a server with the demo models, in numbers that a test run has no time for.</summary>
 internal static class FuzzBenchmark
 {
     private const int Bodies = 20_000; // an endpoint
-    private const int Graphs = 5_000;
 
-    /// <summary>Runs it: [graphs] [how many] [number of the first].</summary>
+    /// <summary>Runs it: [bodies an endpoint] [number of the first].</summary>
     public static async Task<int> RunAsync(string[] args)
     {
-        if (args.FirstOrDefault() == "graphs")
-        {
-            return await GraphsAsync([.. args.Skip(1)]);
-        }
-
         var count = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture) : Bodies;
         var seed = args.Length > 1 ? int.Parse(args[1], CultureInfo.InvariantCulture) : 1_000_000;
         using var server = await MeasuredServer.StartAsync(Repository.Models);
@@ -34,22 +28,5 @@ internal static class FuzzBenchmark
             """);
         fuzz.Wrong.ForEach(Console.WriteLine);
         return fuzz.Wrong.Count == 0 && server.LogLines("   at ") == 0 ? 0 : 1;
-    }
-
-    private static async Task<int> GraphsAsync(string[] args)
-    {
-        var count = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture) : Graphs;
-        var first = args.Length > 1 ? int.Parse(args[1], CultureInfo.InvariantCulture) : 1_000_000;
-        var fuzz = new GraphFuzz(TestData.Zoo);
-        await fuzz.RunAsync(count, first);
-        Console.WriteLine($"""
-            {Report.Machine}
-            | graphs | outcomes | wrong | processes that ended | most RSS MiB |
-            |--:|---|--:|--:|--:|
-            | {fuzz.Outcomes.Values.Sum()} | {string.Join(", ", fuzz.Outcomes.Select(o => $"{o.Key}: {o.Value}"))} | {fuzz.Wrong.Count} | {fuzz.Crashes.Count} | {fuzz.MostMiB:0} |
-            """);
-        fuzz.Wrong.ForEach(Console.WriteLine);
-        fuzz.Crashes.ForEach(Console.WriteLine);
-        return fuzz.Wrong.Count == 0 ? 0 : 1;
     }
 }

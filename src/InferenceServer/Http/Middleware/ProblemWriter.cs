@@ -75,7 +75,7 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
         RequestException e => Of(context, e.Code, e.Message, e.Field) with { Errors = e.Errors.Count > 0 ? e.Errors : null },
         OperationCanceledException when !context.RequestAborted.IsCancellationRequested => OfDeadline(context, RequestRecord.Of(context)),
         IOException { InnerException: OverflowException } => OfStatus(context, StatusCodes.Status400BadRequest, "The body cannot be read: a chunk's size is too large. Send the body's length, or smaller chunks."),
-        BadHttpRequestException e => OfStatus(context, e.StatusCode, e.StatusCode is StatusCodes.Status413PayloadTooLarge or StatusCodes.Status408RequestTimeout ? null : e.Message),
+        BadHttpRequestException e => OfStatus(context, e.StatusCode, e.StatusCode == StatusCodes.Status413PayloadTooLarge ? null : e.Message),
         _ => Of(context, ErrorCode.Internal, $"A defect of the server kept it from answering; its log tells more under the request id {RequestRecord.Of(context).Id}.", null),
     };
 
@@ -115,7 +115,6 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
         {
             StatusCodes.Status404NotFound => $"{context.Request.Path.ToUriComponent()} is no address of this server; Swagger UI at /swagger lists them.",
             StatusCodes.Status405MethodNotAllowed => $"{context.Request.Method} is not allowed here; allowed: {context.Response.Headers.Allow}.",
-            StatusCodes.Status408RequestTimeout => $"The body arrived at fewer than {limits.MinBytesPerSecond} bytes a second (setting Limits:MinBytesPerSecond). Send it faster, or in smaller requests.",
             StatusCodes.Status413PayloadTooLarge => $"The body is larger than {limits.MaxBodyBytes} bytes (setting Limits:MaxBodyBytes). Send fewer inputs a request.",
             StatusCodes.Status415UnsupportedMediaType => "The body must be JSON in UTF-8: send the header 'content-type: application/json'.",
             _ => title + ".",

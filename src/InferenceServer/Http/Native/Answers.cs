@@ -105,7 +105,7 @@ internal static class AnswerWriter
         }
 
         call?.WriteHeaders(http.Response);
-        using var deadline = new CancellationTokenSource(services.GetRequiredService<Limits>().AnswerTimeout(held), services.GetRequiredService<TimeProvider>());
+        using var deadline = new CancellationTokenSource(services.GetRequiredService<Limits>().AnswerTimeout, services.GetRequiredService<TimeProvider>());
         using var either = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, deadline.Token);
         try
         {

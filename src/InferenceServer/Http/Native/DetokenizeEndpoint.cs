@@ -10,7 +10,7 @@ internal static class DetokenizeEndpoint
     /// <summary>Maps it.</summary>
     public static void MapDetokenize(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/detokenize", RunAsync)
         .Describes("detokenize", "Turn token ids into texts", "Decodes as the model's tokenizer does.", "demo-bert", """{"ids": [[2, 100, 200, 300, 3]]}""")
-        .Refuses(400, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504);
+        .Refuses(400, 404, 409, 413, 415, 422, 429, 500, 503, 504);
 
     private static async Task<JsonAnswer<DetokenizeAnswer>> RunAsync(InferenceCall call, JsonBody<DetokenizeBody> body)
     {

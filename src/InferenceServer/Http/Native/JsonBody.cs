@@ -48,7 +48,7 @@ internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T
         var deadline = RequestRecord.Of(context).Cost?.Cancellation ?? context.RequestAborted;
         try
         {
-            return new JsonBody<T>(await ReadAsync(context, reader, limit, bytes, deadline));
+            return new JsonBody<T>(await ReadAsync(reader, limit, bytes, deadline));
         }
         catch (OperationCanceledException) when (!context.RequestAborted.IsCancellationRequested)
         {
@@ -98,7 +98,7 @@ internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T
     }
 
     /// <summary>Reads a body to its end; what is counted against the limit are the bytes that the reader gives, after decompression.</summary>
-    private static async Task<T> ReadAsync(HttpContext context, PipeReader reader, long limit, BytesInFlight.RequestBytes bytes, CancellationToken cancellation)
+    private static async Task<T> ReadAsync(PipeReader reader, long limit, BytesInFlight.RequestBytes bytes, CancellationToken cancellation)
     {
         BodySegment? first = null;
         BodySegment? last = null;
@@ -144,13 +144,6 @@ internal sealed class JsonBody<T>(T value) : IBindableFromHttpContext<JsonBody<T
             if (read.IsCompleted)
             {
                 await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding); // from the thread of the connection, which then still sees its client go
-                if (length > LargeBodies.Bytes)
-                {
-                    var place = await context.RequestServices.GetRequiredService<LargeBodies>().EnterAsync(cancellation);
-                    context.Response.RegisterForDispose(place);
-                    RequestRecord.Of(context).Cost?.WhenTokenised(place);
-                }
-
                 return Parse(first is null ? default : new ReadOnlySequence<byte>(first, 0, last!, last!.Memory.Length));
             }
         }

@@ -22,7 +22,7 @@ internal static class PredictionsEndpoint
             new FurtherExample("next-token", "demo-gpt", """{"inputs": "The cat sleeps on the", "parameters": {"top_k": 5}}"""),
             new FurtherExample("perplexity", "demo-gpt", """{"inputs": "The cat sleeps on the sofa.", "task": "perplexity"}"""))
         .WithMetadata(Names)
-        .Refuses(400, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504);
+        .Refuses(400, 404, 409, 413, 415, 422, 429, 500, 503, 504);
 
     private static async Task<JsonAnswer<PredictionsAnswer>> RunAsync(InferenceCall call, JsonBody<PredictionsBody> body)
     {

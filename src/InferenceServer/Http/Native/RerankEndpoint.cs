@@ -13,7 +13,7 @@ internal static class RerankEndpoint
     /// <summary>Maps it.</summary>
     public static void MapRerank(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/rerank", RunAsync)
         .Describes("rerank", "Order documents by a query", "By a cross-encoder's relevance, or by the similarity of vectors when the model is a bi-encoder; best first.", "demo-bert", """{"query": "Where does the cat sleep?", "documents": ["The train leaves at nine.", "The cat sleeps on the sofa.", "O gato dorme no sofá."], "return_documents": true}""")
-        .Refuses(400, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504);
+        .Refuses(400, 404, 409, 413, 415, 422, 429, 500, 503, 504);
 
     private static async Task<JsonAnswer<RerankAnswer>> RunAsync(InferenceCall call, JsonBody<RerankBody> body)
     {

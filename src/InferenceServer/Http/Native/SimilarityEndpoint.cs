@@ -12,7 +12,7 @@ internal static class SimilarityEndpoint
     /// <summary>Maps it.</summary>
     public static void MapSimilarity(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/similarity", RunAsync)
         .Describes("similarity", "Compare a text with others", "Cosine, dot product, or negative distance, as the model's folder says. With 'explain', what every pair of tokens contributes; the contributions add up to the score.", "demo-bert", """{"source": "The cat sleeps on the sofa.", "sentences": ["O gato dorme no sofá.", "The train leaves at nine."], "explain": true}""")
-        .Refuses(400, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504);
+        .Refuses(400, 404, 409, 413, 415, 422, 429, 500, 503, 504);
 
     private static async Task<JsonAnswer<SimilarityAnswer>> RunAsync(InferenceCall call, JsonBody<SimilarityBody> body)
     {
