@@ -1,3 +1,5 @@
+using InferenceServer.Engine.Diagnostics;
+
 namespace InferenceServer.Engine.Tokenization;
 
 /// <summary>The buffers of one encoding at a time; every thread keeps its own.</summary>
@@ -11,6 +13,9 @@ internal sealed class EncodeWorkspace
 
     /// <summary>This thread's buffers.</summary>
     public static EncodeWorkspace Current => current ??= new EncodeWorkspace();
+
+    /// <summary>What the encoding may cost; null while there is none.</summary>
+    public WorkLimits? Work { get; set; }
 
     /// <summary>The pieces.</summary>
     public PreTokenizedString Pieces { get; } = new();
@@ -40,6 +45,7 @@ internal sealed class EncodeWorkspace
     /// <summary>Forgets the texts and lets go of large buffers.</summary>
     public void Release()
     {
+        Work = null;
         Pieces.Clear();
         Tokens.Trim();
         First.Release();

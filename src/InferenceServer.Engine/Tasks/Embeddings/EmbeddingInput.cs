@@ -105,6 +105,8 @@ internal sealed class EmbeddingInput
                 : throw InferenceException.Unprocessable(PromptName, $"{PromptName} goes with texts and {input.Argument} is token ids: leave {PromptName} out, or send the text.");
         }
 
+        TextInput.RequireLength(model, context, input.Argument, input.Text); // before copies of it are made
+        TextInput.RequireLength(model, context, input.PairArgument, input.Pair);
         var (cleaned, cut, added) = Clean(model, prompt + input.Text);
         var (cleanedPair, pairCut, pairAdded) = input.Pair is null ? (null, 0, []) : Clean(model, input.Pair);
         var source = TextInput.Of(cleaned, cleanedPair) with { Argument = input.Argument, PairArgument = input.PairArgument, AddSpecialTokens = input.AddSpecialTokens, MayBeEmpty = input.Text!.Length > 0 };
