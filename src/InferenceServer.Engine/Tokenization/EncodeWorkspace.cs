@@ -20,6 +20,9 @@ internal sealed class EncodeWorkspace
     /// <summary>The pieces.</summary>
     public PreTokenizedString Pieces { get; } = new();
 
+    /// <summary>The pieces of a section of a long text.</summary>
+    public PreTokenizedString Section { get; } = new();
+
     /// <summary>The tokens of a piece.</summary>
     public TokenBuffer Tokens { get; } = new();
 
@@ -47,6 +50,7 @@ internal sealed class EncodeWorkspace
     {
         Work = null;
         Pieces.Clear();
+        Section.Clear();
         Tokens.Trim();
         First.Release();
         Second.Release();

@@ -257,7 +257,7 @@ public sealed class Tokenizer
     // Text to tokens: added tokens, normalizer, pre-tokenizer, model; the model's work ends after the piece that brings the row to enough tokens.
     private void Fill(EncodeWorkspace room, TokenRow row, string text, int typeId, Normalizer? normalizer, PreTokenizer? preTokenizer, int enough)
     {
-        const int CharactersAtATime = 4096; // between two looks at the cancellation
+        const int SectionLength = 1 << 14; // a long text has millions of pieces, which would take several times its memory
         var cancellation = room.Work!.Cancellation;
         row.Reset(text, typeId);
         var pieces = room.Pieces;
@@ -265,10 +265,46 @@ public sealed class Tokenizer
         cancellation.ThrowIfCancellationRequested();
         added.Extract(WellFormed.Of(text), normalizer, pieces);
         cancellation.ThrowIfCancellationRequested();
-        preTokenizer?.PreTokenize(pieces);
+        if (preTokenizer?.EndsSection(' ') != true)
+        {
+            preTokenizer?.PreTokenize(pieces);
+            Take(room, row, pieces, 0, enough);
+            return;
+        }
+
+        var section = room.Section;
+        var words = 0;
+        for (var i = 0; i < pieces.Pieces.Length && row.Count < enough; i++)
+        {
+            var piece = pieces.Pieces[i];
+            var span = piece.Span;
+            for (var start = 0; start < span.Length && row.Count < enough;)
+            {
+                var end = piece.TokenId >= 0 ? span.Length : Math.Min(start + SectionLength, span.Length);
+                while (end < span.Length && !preTokenizer.EndsSection(span[end - 1]))
+                {
+                    end++;
+                }
+
+                section.Clear();
+                section.Add(piece with { Start = piece.Start + start, Length = end - start });
+                preTokenizer.PreTokenize(section);
+                Take(room, row, section, words, enough);
+                words += section.Pieces.Length;
+                start = end;
+            }
+        }
+    }
+
+    // The tokens of the pieces, of which the first is word number firstWord of the text.
+    private void Take(EncodeWorkspace room, TokenRow row, PreTokenizedString pieces, int firstWord, int enough)
+    {
+        const int CharactersAtATime = 4096; // between two looks at the cancellation
+        var cancellation = room.Work!.Cancellation;
         var tokens = room.Tokens;
         var takesBytes = model.TakesBytes;
         var characters = 0;
+        cancellation.ThrowIfCancellationRequested();
         for (var i = 0; i < pieces.Pieces.Length && row.Count < enough; i++)
         {
             var piece = pieces.Pieces[i];
@@ -283,7 +319,7 @@ public sealed class Tokenizer
             {
                 var (start, end) = piece.Text.OriginalSpan(piece.Start, piece.Start + piece.Length);
                 row.Reserve(1);
-                row.Add(piece.TokenId, start, end, i);
+                row.Add(piece.TokenId, start, end, firstWord + i);
                 if (!piece.Span.SequenceEqual(added.Token(piece.TokenId)))
                 {
                     row.SetSurface(piece.Span);
@@ -307,7 +343,7 @@ public sealed class Tokenizer
                 var offset = source.OriginalOffset + piece.Start;
                 foreach (ref readonly var token in tokens.Items)
                 {
-                    row.Add(token.Id, offset + token.Start, offset + token.End, i);
+                    row.Add(token.Id, offset + token.Start, offset + token.End, firstWord + i);
                     if (token.Surface)
                     {
                         row.SetSurface(span[token.Start..token.End]);
@@ -320,7 +356,7 @@ public sealed class Tokenizer
             foreach (ref readonly var token in tokens.Items)
             {
                 var (start, end) = source.OriginalSpan(piece.Start + token.Start, piece.Start + token.End);
-                row.Add(token.Id, start, end, i);
+                row.Add(token.Id, start, end, firstWord + i);
                 if (token.Surface)
                 {
                     row.SetSurface(span[token.Start..token.End]);

@@ -64,6 +64,39 @@ public sealed class TokenizerBoundsTests : IDisposable
     }
 
     [Theory]
+    [InlineData("BertPreTokenizer")]
+    [InlineData("Whitespace")]
+    [InlineData("WhitespaceSplit")]
+    public void A_long_text_is_split_in_sections_as_it_is_split_as_a_whole(string preTokenizer)
+    {
+        // Words of all kinds, joined by a space: the whole is what its words are, one behind the other.
+        string[] words = ["tree", "tre", "!", "a!b", "!!", "\U0001D11E", "\U0001F600!", "e\u0301", "\u3000", "\u00BF", "x\u2003y", "\r\n", "[MASK]", new string('q', 50_000)];
+        var model = SmallTokenizer.Words("[UNK]", "tree", "!", "a", "b", "a!b");
+        var added = new System.Text.Json.Nodes.JsonObject { ["id"] = 6, ["content"] = "[MASK]", ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false, ["normalized"] = false, ["special"] = true };
+        File.WriteAllText(Path.Combine(folder.Path, "tokenizer.json"), SmallTokenizer.Json(model, preTokenizer: SmallTokenizer.Of(preTokenizer), added: added).ToJsonString());
+        var tokenizer = Tokenizer.Load(folder.Path);
+        var random = new Random(3);
+        List<(int Id, (int, int) Offsets, int Word)> expected = [];
+        var text = new System.Text.StringBuilder();
+        var word = 0;
+        while (text.Length < 600_000)
+        {
+            var next = words[random.Next(50) == 0 ? words.Length - 1 : random.Next(words.Length - 1)];
+            var part = tokenizer.Encode(next);
+            for (var i = 0; i < part.Length; i++)
+            {
+                expected.Add((part.Ids[i], (part.Offsets[i].Start + text.Length, part.Offsets[i].End + text.Length), part.WordIds[i] + word));
+            }
+
+            word += part.Length == 0 ? 0 : part.WordIds[^1] + 1;
+            text.Append(next).Append(' ');
+        }
+
+        var whole = tokenizer.Encode(text.ToString());
+        Assert.Equal(expected, whole.Ids.Select((id, i) => (id, whole.Offsets[i], whole.WordIds[i])));
+    }
+
+    [Theory]
     [InlineData(Side.Right, false, 4)] // three tokens are kept, a fourth says that something is cut
     [InlineData(Side.Right, true, 4000)]
     [InlineData(Side.Left, false, 4000)]
