@@ -18,6 +18,7 @@ static async Task<int> ServeAsync(string[] args)
 
     builder.AddServerLog(settings.Logging);
     builder.AddLimits(settings.Limits, settings.Shutdown);
+    builder.MoveHostFiltering();
     builder.AddCompression(settings.Compression);
     builder.AddModels(settings.Loading);
     builder.AddOpenApi(CommandLine.Version);
@@ -27,6 +28,7 @@ static async Task<int> ServeAsync(string[] args)
     app.UseMiddleware<RequestLog>();
     app.UseMiddleware<SecurityHeaders>();
     app.UseMiddleware<ProblemWriter>();
+    app.UseHostFiltering();
     app.UseCompression(settings.Compression);
     app.UseStartPage();
     app.UseOpenApi();

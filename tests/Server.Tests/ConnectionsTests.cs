@@ -144,7 +144,10 @@ public sealed partial class ConnectionsTests
         {
             Assert.DoesNotContain("AllowedHosts", server.Log, StringComparison.Ordinal);
             using var foreign = new HttpRequestMessage(HttpMethod.Get, "/api/models") { Headers = { Host = "rebound.example" } };
-            Assert.Equal(400, (await server.Client.AskAsync(foreign)).Status);
+            var refused = await server.Client.AskAsync(foreign);
+            Assert.Equal((400, "urn:inference-server:error:malformed"), (refused.Status, (string?)refused.Json["type"]));
+            Assert.Contains("'rebound.example'", (string?)refused.Json["detail"], StringComparison.Ordinal);
+            Assert.Contains("(setting AllowedHosts)", (string?)refused.Json["detail"], StringComparison.Ordinal);
             Assert.Equal(200, (await server.Client.ReadAsync("/api/models")).Status);
         }
     }

@@ -10,6 +10,7 @@ public sealed class OpenApiTests(DemoServer demo)
     private static readonly Dictionary<int, string> Elsewhere = new()
     {
         [401] = "no credentials are configured by default",
+        [408] = "ProblemWriterTests: a body that comes too slowly, ten seconds at least",
         [409] = "FailedFolderTests: a folder that could not be loaded",
         [429] = "OverloadTests, on a server with a small queue",
         [500] = "a defect; there is none to provoke",

@@ -21,6 +21,7 @@ public static class EngineMetrics
     private static readonly Histogram<double> Duration = Meter.CreateHistogram<double>("inference.run.duration", "s", "Time of one run of a graph.");
     private static readonly Counter<double> Busy = Meter.CreateCounter<double>("inference.worker.busy", "s", "Time that workers run batches, by the threads that they use.");
     private static readonly UpDownCounter<long> WorkerCount = Meter.CreateUpDownCounter<long>("inference.worker.count", "{worker}", "Workers.");
+    private static readonly UpDownCounter<long> Tokenizers = Meter.CreateUpDownCounter<long>("inference.tokenize.active", "{request}", "Large requests that are being tokenised.");
     private static readonly Counter<long> Tokens = Meter.CreateCounter<long>("inference.tokens", "{token}", "Tokens computed, padding not counted.");
     private static readonly Counter<long> Refusals = Meter.CreateCounter<long>("inference.request.refusals", "{request}", "Requests that were refused, by error.type.");
 
@@ -53,6 +54,8 @@ public static class EngineMetrics
     }
 
     internal static void Ran(string model, TimeSpan time, int threads) => Busy.Add(time.TotalSeconds * threads, Model(model));
+
+    internal static void Tokenizing(int change) => Tokenizers.Add(change);
 
     internal static void Workers(int change) => WorkerCount.Add(change);
 

@@ -360,7 +360,7 @@ internal sealed class Graph : IGraph, IDisposable
                 return e.Message;
             }
 
-            if (e is OutOfMemoryException || (e is OnnxRuntimeException && (e.Message.Contains("bad_alloc", StringComparison.Ordinal) || e.Message.Contains("Failed to allocate memory", StringComparison.Ordinal))))
+            if (NativeMessage.IsOutOfMemory(e))
             {
                 return "there is not enough memory to open it";
             }

@@ -24,7 +24,16 @@ internal static partial class NativeMessage
     public static InferenceException ToInference(OnnxRuntimeException e) =>
         e.Message.Contains("out of data bounds", StringComparison.Ordinal) || e.Message.Contains("indices element out of", StringComparison.Ordinal)
             ? new InferenceException(ErrorCode.Unprocessable, $"A token id or a position is outside of the model's table. Send ids of the model's vocabulary, and no more tokens than its maximum.", Argument.Of("Inputs"), e)
+            : IsOutOfMemory(e) ? OutOfMemory(e)
             : new InferenceException(ErrorCode.Internal, $"The model failed on this input.", null, e);
+
+    /// <summary>Whether memory was short: .NET's or ONNX Runtime's own.</summary>
+    public static bool IsOutOfMemory(Exception e) =>
+        e is OutOfMemoryException || (e is OnnxRuntimeException && (e.Message.Contains("bad_alloc", StringComparison.Ordinal) || e.Message.Contains("Failed to allocate memory", StringComparison.Ordinal)));
+
+    /// <summary>What a client is told of a run that lacked memory: it may fit when less runs beside it.</summary>
+    public static InferenceException OutOfMemory(Exception e) =>
+        new(ErrorCode.Unavailable, $"There is not enough memory for this input beside what else runs. Try again in a moment, or send fewer or shorter inputs.", null, e) { RetryAfter = TimeSpan.FromSeconds(1) };
 
     [GeneratedRegex(@"^\[ErrorCode:[^\]]*\]\s*")]
     private static partial Regex CodePrefix();

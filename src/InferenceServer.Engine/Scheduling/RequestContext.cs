@@ -9,6 +9,7 @@ public sealed class RequestContext(CancellationToken cancellation = default)
     private const long CharactersOfToken = 64;
 
     private long tokens;
+    private long characters;
     private long queueTicks;
     private long inferenceTicks;
     private long tokenizeTicks;
@@ -16,6 +17,9 @@ public sealed class RequestContext(CancellationToken cancellation = default)
 
     /// <summary>Fires when the client has gone or the deadline has passed.</summary>
     public CancellationToken Cancellation { get; } = cancellation;
+
+    /// <summary>What reading its texts may cost.</summary>
+    public WorkLimits Work { get; } = new(cancellation);
 
     /// <summary>When the answer is of no use any more; of two requests of one client the one with the earlier deadline runs first.</summary>
     public DateTimeOffset Deadline { get; init; } = DateTimeOffset.MaxValue;
@@ -72,6 +76,28 @@ public sealed class RequestContext(CancellationToken cancellation = default)
         if (Interlocked.Add(ref tokens, count) > MaxTokens)
         {
             throw new InferenceException(ErrorCode.Unprocessable, $"The inputs have more than {MaxTokens} tokens together, the most of one request. Send several requests.", Argument.Of("Inputs")) { Limit = nameof(MaxTokens) };
+        }
+    }
+
+    /// <summary>Counts characters (UTF-16) that are about to be tokenised, those of a text that goes with several others (a query, a text with many labels) each time.</summary>
+    /// <exception cref="InferenceException">They are more than 64 for each of <see cref="MaxTokens"/>.</exception>
+    public void AddCharacters(int count)
+    {
+        RequireCharacters(count);
+        Interlocked.Add(ref characters, count);
+    }
+
+    /// <summary>Refuses texts that would be too much for <see cref="AddCharacters"/>, before they are made.</summary>
+    /// <exception cref="InferenceException">With those that were counted they have more than 64 characters for each of <see cref="MaxTokens"/>.</exception>
+    public void RequireCharacters(long count)
+    {
+        if ((Interlocked.Read(ref characters) + count) / CharactersOfToken > MaxTokens)
+        {
+            throw new InferenceException(
+                ErrorCode.Unprocessable,
+                $"The inputs have more than {MaxTokens * CharactersOfToken} characters together, a text that goes with several others counted each time: {CharactersOfToken} for each of the {MaxTokens} tokens of one request. Shorten the text that is repeated, or send several requests.",
+                Argument.Of("Inputs"))
+            { Limit = nameof(MaxTokens) };
         }
     }
 

@@ -115,7 +115,7 @@ internal sealed partial class WorkerPool : IDisposable
             LogWorkerFailed(logger, e, batch.Executor.Model);
             foreach (var item in batch.Items)
             {
-                item.Group.Fail(new InferenceException(ErrorCode.Internal, $"The model failed on this input.", null, e));
+                item.Group.Fail(FailureOf(e));
             }
         }
         finally
@@ -190,12 +190,12 @@ internal sealed partial class WorkerPool : IDisposable
         }
         catch (Exception e)
         {
-            if (e is not InferenceException { Code: not ErrorCode.Internal })
+            if (e is not InferenceException { Code: not ErrorCode.Internal } || NativeMessage.IsOutOfMemory(e.InnerException ?? e))
             {
                 LogRunFailed(logger, e, model, items[0].Input.Length);
             }
 
-            items[0].Group.Fail(e as InferenceException ?? new InferenceException(ErrorCode.Internal, $"The model failed on this input.", null, e));
+            items[0].Group.Fail(FailureOf(e));
             return items[0].Input.Length;
         }
     }
@@ -207,6 +207,9 @@ internal sealed partial class WorkerPool : IDisposable
         group.Complete();
         return group.Step.Tokens;
     }
+
+    private static InferenceException FailureOf(Exception e) =>
+        e as InferenceException ?? (NativeMessage.IsOutOfMemory(e) ? NativeMessage.OutOfMemory(e) : new InferenceException(ErrorCode.Internal, $"The model failed on this input.", null, e));
 
     private static IReadOnlyList<string> OutputsOf(WorkItem[] items)
     {

@@ -247,11 +247,12 @@ public sealed record TextInput
     {
         RequireLength(model, context, Argument, text);
         RequireLength(model, context, PairArgument, Pair);
+        context.AddCharacters(text.Length + (Pair?.Length ?? 0));
         var start = Stopwatch.GetTimestamp();
         TokenEncoding encoding;
         try
         {
-            encoding = model.Tokenizer.Encode(text, Pair, AddSpecialTokens, truncation is null ? null : Within(truncation, model));
+            encoding = model.Tokenizer.Encode(text, Pair, AddSpecialTokens, truncation is null ? null : Within(truncation, model), context.Work);
         }
         catch (InferenceException e) when (e.Argument is null)
         {

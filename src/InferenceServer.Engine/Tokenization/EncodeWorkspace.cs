@@ -1,3 +1,5 @@
+using InferenceServer.Engine.Diagnostics;
+
 namespace InferenceServer.Engine.Tokenization;
 
 /// <summary>The buffers of one encoding at a time; every thread keeps its own.</summary>
@@ -12,8 +14,14 @@ internal sealed class EncodeWorkspace
     /// <summary>This thread's buffers.</summary>
     public static EncodeWorkspace Current => current ??= new EncodeWorkspace();
 
+    /// <summary>What the encoding may cost; null while there is none.</summary>
+    public WorkLimits? Work { get; set; }
+
     /// <summary>The pieces.</summary>
     public PreTokenizedString Pieces { get; } = new();
+
+    /// <summary>The pieces of a section of a long text.</summary>
+    public PreTokenizedString Section { get; } = new();
 
     /// <summary>The tokens of a piece.</summary>
     public TokenBuffer Tokens { get; } = new();
@@ -40,7 +48,9 @@ internal sealed class EncodeWorkspace
     /// <summary>Forgets the texts and lets go of large buffers.</summary>
     public void Release()
     {
+        Work = null;
         Pieces.Clear();
+        Section.Clear();
         Tokens.Trim();
         First.Release();
         Second.Release();

@@ -3,7 +3,7 @@ namespace InferenceServer.Engine.Tokenization;
 /// <summary>The tokens of one sequence before special tokens: parallel lists. Reused from call to call: not thread-safe.</summary>
 internal sealed class TokenRow
 {
-    private readonly List<(int Index, int Start, int Length)> surfaces = [];
+    private readonly List<(int Index, int From, int Length)> surfaces = []; // by rising index
     private char[] surfaceText = new char[64];
     private int surfaceLength;
 
@@ -86,31 +86,37 @@ internal sealed class TokenRow
     /// <summary>Strings of tokens that are not the vocabulary's: places (of <paramref name="start"/> on, counted from there plus <paramref name="at"/>) and texts.</summary>
     public void CopySurfaces(int start, int count, int at, List<(int Index, string Text)> target)
     {
-        foreach (var (index, from, length) in surfaces)
+        for (var i = FirstSurface(start); i < surfaces.Count && surfaces[i].Index < start + count; i++)
         {
-            if (index >= start && index < start + count)
-            {
-                target.Add((index - start + at, new string(surfaceText, from, length)));
-            }
+            var (index, from, length) = surfaces[i];
+            target.Add((index - start + at, new string(surfaceText, from, length)));
         }
     }
 
-    /// <summary>The string of token <paramref name="index"/> where it is not the vocabulary's, else null.</summary>
-    public string? Surface(int index)
+    /// <summary>Gives the string of token <paramref name="index"/> where it is not the vocabulary's; else false.</summary>
+    public bool TryGetSurface(int index, out ReadOnlySpan<char> surface)
     {
-        foreach (var (at, from, length) in surfaces)
-        {
-            if (at == index)
-            {
-                return new string(surfaceText, from, length);
-            }
-        }
-
-        return null;
+        var i = FirstSurface(index);
+        var found = i < surfaces.Count && surfaces[i].Index == index;
+        surface = found ? surfaceText.AsSpan(surfaces[i].From, surfaces[i].Length) : default;
+        return found;
     }
 
     /// <summary>Whether any token has a string of its own.</summary>
     public bool HasSurfaces => surfaces.Count > 0;
+
+    // The first surface at or after a token, by halving.
+    private int FirstSurface(int index)
+    {
+        var (low, high) = (0, surfaces.Count);
+        while (low < high)
+        {
+            var middle = (low + high) / 2;
+            (low, high) = surfaces[middle].Index < index ? (middle + 1, high) : (low, middle);
+        }
+
+        return low;
+    }
 }
 
 /// <summary>A special token that a post-processor puts in.</summary>

@@ -142,7 +142,7 @@ internal static class EncodingWriter
         for (var i = 0; i < offsets.Length; i++)
         {
             var index = segment.Start + i;
-            var (leading, trailing) = row.HasSurfaces && row.Surface(index) is { } surface ? SpaceCounts.Count(surface) : spaces.Of(row.Ids[index]);
+            var (leading, trailing) = row.HasSurfaces && row.TryGetSurface(index, out var surface) ? SpaceCounts.Count(surface) : spaces.Of(row.Ids[index]);
             if (leading == 0 && trailing == 0)
             {
                 continue;

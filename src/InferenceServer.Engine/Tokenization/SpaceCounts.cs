@@ -37,7 +37,7 @@ internal sealed class SpaceCounts(Func<int, string?> token)
     }
 
     /// <summary>The counts of a text, in code points.</summary>
-    public static (int Leading, int Trailing) Count(string text)
+    public static (int Leading, int Trailing) Count(ReadOnlySpan<char> text)
     {
         var leading = 0;
         while (leading < text.Length && IsSpace(text[leading]))

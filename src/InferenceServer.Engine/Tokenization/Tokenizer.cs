@@ -79,7 +79,7 @@ public sealed class Tokenizer
     /// <summary>What a person should know of how the files were read: one sentence for each place where two of them disagree or something had to be chosen.</summary>
     public IReadOnlyList<string> Notes { get; }
 
-    /// <summary>Truncation that tokenizer.json asks for; applied only when it is passed to <see cref="Encode(string, string?, bool, Truncation?)"/>.</summary>
+    /// <summary>Truncation that tokenizer.json asks for; applied only when it is passed to <see cref="Encode(string, string?, bool, Truncation?, WorkLimits?)"/>.</summary>
     internal Truncation? FileTruncation { get; }
 
     /// <summary>Padding that tokenizer.json asks for; applied only when asked for.</summary>
@@ -93,12 +93,19 @@ public sealed class Tokenizer
     public static Tokenizer Load(string folder, TokenizerConfigUse use = TokenizerConfigUse.Tokenizer, string? id = null) => TokenizerReader.Load(folder, use, id);
 
     /// <summary>Encodes one text, or a pair when <paramref name="pair"/> is not null (an empty pair is a pair). Without <paramref name="truncation"/> nothing is cut, whatever the file says.</summary>
-    /// <exception cref="InferenceException">The truncation cannot be done (no second sequence, too short a side, too long a stride), or the text has a part that the vocabulary cannot express.</exception>
-    public TokenEncoding Encode(string text, string? pair = null, bool addSpecialTokens = true, Truncation? truncation = null) =>
-        Encode(text, pair, addSpecialTokens, truncation, null);
+    /// <remarks>What truncation at the right cuts off, and nobody keeps, is not looked at by the model: an inexpressible part there is no error.</remarks>
+    /// <param name="text">The text.</param>
+    /// <param name="pair">The second text, or null.</param>
+    /// <param name="addSpecialTokens">Whether the post-processor adds its tokens.</param>
+    /// <param name="truncation">How what is too long is cut; null: not at all.</param>
+    /// <param name="work">What the texts of one request may cost together; null: this encoding by itself.</param>
+    /// <exception cref="InferenceException">The truncation cannot be done (no second sequence, too short a side, too long a stride), or the text has a part that the vocabulary cannot express or takes too many steps of a regular expression.</exception>
+    /// <exception cref="OperationCanceledException">The work was given up.</exception>
+    public TokenEncoding Encode(string text, string? pair = null, bool addSpecialTokens = true, Truncation? truncation = null, WorkLimits? work = null) =>
+        Encode(text, pair, addSpecialTokens, truncation, null, work);
 
     /// <summary>Encodes, and pads a batch of one.</summary>
-    internal TokenEncoding Encode(string text, string? pair, bool addSpecialTokens, Truncation? truncation, Padding? padding)
+    internal TokenEncoding Encode(string text, string? pair, bool addSpecialTokens, Truncation? truncation, Padding? padding, WorkLimits? work = null)
     {
         ArgumentNullException.ThrowIfNull(text);
         if (truncation is not null)
@@ -107,31 +114,48 @@ public sealed class Tokenizer
         }
 
         var room = EncodeWorkspace.Current;
-        room.Release(); // an encoding before that ended in an exception
-        Fill(room, room.First, text, 0, normalizer, preTokenizer);
-        if (pair is not null)
+        try
         {
-            Fill(room, room.Second, pair, 1, normalizer, preTokenizer);
+            room.Work = work ?? new WorkLimits();
+            room.Work.Allow(text.Length + (pair?.Length ?? 0));
+            return Encode(room, text, pair, addSpecialTokens, truncation, padding);
+        }
+        finally
+        {
+            room.Release();
+        }
+    }
+
+    private TokenEncoding Encode(EncodeWorkspace room, string text, string? pair, bool addSpecialTokens, Truncation? truncation, Padding? padding)
+    {
+        // Without room for the special tokens the reference's count wraps around: nothing is cut.
+        var maxLength = truncation is null ? -1 : addSpecialTokens ? truncation.MaxLength - SpecialTokensToAdd(pair is not null) : truncation.MaxLength;
+
+        if (maxLength > 0 && truncation is { KeepsRest: false, Direction: Side.Right })
+        {
+            FillEnough(room, text, pair, maxLength, truncation.Strategy);
+        }
+        else
+        {
+            Fill(room, room.First, text, 0, normalizer, preTokenizer, int.MaxValue);
+            if (pair is not null)
+            {
+                Fill(room, room.Second, pair, 1, normalizer, preTokenizer, int.MaxValue);
+            }
         }
 
         var encoding = EncodingBuilder.Of(room.First, 0, room.First.Count);
         var second = pair is null ? null : EncodingBuilder.Of(room.Second, 0, room.Second.Count);
         var isTruncated = false;
-        if (truncation is not null)
+        if (truncation is not null && maxLength >= 0)
         {
-            // Without room for the special tokens the reference's count wraps around: nothing is cut.
-            var maxLength = addSpecialTokens ? truncation.MaxLength - SpecialTokensToAdd(pair is not null) : truncation.MaxLength;
-            if (maxLength >= 0)
-            {
-                TruncationSteps.Cut(ref encoding, ref second, maxLength, truncation);
-                isTruncated = encoding.Length < room.First.Count || second?.Length < room.Second.Count;
-            }
+            TruncationSteps.Cut(ref encoding, ref second, maxLength, truncation);
+            isTruncated = encoding.Length < room.First.Count || second?.Length < room.Second.Count;
         }
 
         var draft = PostProcessor.Run(postProcessor, encoding, second, addSpecialTokens);
         var result = Finish(draft, padding, padding?.Target(draft.Length) ?? 0);
         result.IsTruncated = isTruncated;
-        room.Release();
         return result;
     }
 
@@ -139,11 +163,17 @@ public sealed class Tokenizer
     internal TokenEncoding EncodePlain(string text, bool normalize, bool split)
     {
         var room = EncodeWorkspace.Current;
-        room.Release();
-        Fill(room, room.First, text, 0, normalize ? normalizer : null, split ? preTokenizer : preTokenizer?.WithoutSplitting);
-        var result = Finish(PostProcessor.Run(null, EncodingBuilder.Of(room.First, 0, room.First.Count), null, false), null, 0);
-        room.Release();
-        return result;
+        try
+        {
+            room.Work = new WorkLimits();
+            room.Work.Allow(text.Length);
+            Fill(room, room.First, text, 0, normalize ? normalizer : null, split ? preTokenizer : preTokenizer?.WithoutSplitting, int.MaxValue);
+            return Finish(PostProcessor.Run(null, EncodingBuilder.Of(room.First, 0, room.First.Count), null, false), null, 0);
+        }
+        finally
+        {
+            room.Release();
+        }
     }
 
     /// <summary>Encodes a target text of an encoder-decoder (another vocabulary for some, Marian's target.spm).</summary>
@@ -196,24 +226,100 @@ public sealed class Tokenizer
     /// <summary>How many tokens the post-processor adds to a single text or to a pair.</summary>
     public int SpecialTokensToAdd(bool pair) => postProcessor?.AddedTokens(pair) ?? 0;
 
-    // Text to tokens: added tokens, normalizer, pre-tokenizer, model.
-    private void Fill(EncodeWorkspace room, TokenRow row, string text, int typeId, Normalizer? normalizer, PreTokenizer? preTokenizer)
+    // As much of the texts as decides what is kept of them at the left: one token more than that says that something is cut, and which one it is does not matter.
+    private void FillEnough(EncodeWorkspace room, string text, string? pair, int maxLength, TruncationStrategy strategy)
     {
+        if (pair is null)
+        {
+            Fill(room, room.First, text, 0, normalizer, preTokenizer, strategy == TruncationStrategy.OnlySecond ? int.MaxValue : maxLength + 1);
+            return;
+        }
+
+        // One side gives way: the other is read whole, and where it leaves no room the error tells the lengths of both.
+        if (strategy != TruncationStrategy.LongestFirst)
+        {
+            var (row, kept) = strategy == TruncationStrategy.OnlyFirst ? (room.First, room.Second) : (room.Second, room.First);
+            Fill(room, kept, kept == room.First ? text : pair, kept == room.First ? 0 : 1, normalizer, preTokenizer, int.MaxValue);
+            Fill(room, row, row == room.First ? text : pair, row == room.First ? 0 : 1, normalizer, preTokenizer, kept.Count < maxLength ? maxLength - kept.Count + 1 : int.MaxValue);
+            return;
+        }
+
+        Fill(room, room.First, text, 0, normalizer, preTokenizer, maxLength + 1);
+        Fill(room, room.Second, pair, 1, normalizer, preTokenizer, maxLength + 1);
+        if (maxLength % 2 == 1 && Math.Min(room.First.Count, room.Second.Count) > maxLength)
+        {
+            // Both lose tokens, and of an odd number the longer text keeps one more: it has to be known which that is.
+            Fill(room, room.First, text, 0, normalizer, preTokenizer, int.MaxValue);
+            Fill(room, room.Second, pair, 1, normalizer, preTokenizer, room.First.Count + 1);
+        }
+    }
+
+    // Text to tokens: added tokens, normalizer, pre-tokenizer, model; the model's work ends after the piece that brings the row to enough tokens.
+    private void Fill(EncodeWorkspace room, TokenRow row, string text, int typeId, Normalizer? normalizer, PreTokenizer? preTokenizer, int enough)
+    {
+        const int SectionLength = 1 << 14; // a long text has millions of pieces, which would take several times its memory
+        var cancellation = room.Work!.Cancellation;
         row.Reset(text, typeId);
         var pieces = room.Pieces;
         pieces.Clear();
+        cancellation.ThrowIfCancellationRequested();
         added.Extract(WellFormed.Of(text), normalizer, pieces);
-        preTokenizer?.PreTokenize(pieces);
-        var tokens = room.Tokens;
-        var takesBytes = model.TakesBytes;
-        for (var i = 0; i < pieces.Pieces.Length; i++)
+        cancellation.ThrowIfCancellationRequested();
+        if (preTokenizer?.EndsSection(' ') != true)
+        {
+            preTokenizer?.PreTokenize(pieces);
+            Take(room, row, pieces, 0, enough);
+            return;
+        }
+
+        var section = room.Section;
+        var words = 0;
+        for (var i = 0; i < pieces.Pieces.Length && row.Count < enough; i++)
         {
             var piece = pieces.Pieces[i];
+            var span = piece.Span;
+            for (var start = 0; start < span.Length && row.Count < enough;)
+            {
+                var end = piece.TokenId >= 0 ? span.Length : Math.Min(start + SectionLength, span.Length);
+                while (end < span.Length && !preTokenizer.EndsSection(span[end - 1]))
+                {
+                    end++;
+                }
+
+                section.Clear();
+                section.Add(piece with { Start = piece.Start + start, Length = end - start });
+                preTokenizer.PreTokenize(section);
+                Take(room, row, section, words, enough);
+                words += section.Pieces.Length;
+                start = end;
+            }
+        }
+    }
+
+    // The tokens of the pieces, of which the first is word number firstWord of the text.
+    private void Take(EncodeWorkspace room, TokenRow row, PreTokenizedString pieces, int firstWord, int enough)
+    {
+        const int CharactersAtATime = 4096; // between two looks at the cancellation
+        var cancellation = room.Work!.Cancellation;
+        var tokens = room.Tokens;
+        var takesBytes = model.TakesBytes;
+        var characters = 0;
+        cancellation.ThrowIfCancellationRequested();
+        for (var i = 0; i < pieces.Pieces.Length && row.Count < enough; i++)
+        {
+            var piece = pieces.Pieces[i];
+            characters += piece.Length;
+            if (characters >= CharactersAtATime)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                characters = 0;
+            }
+
             if (piece.TokenId >= 0)
             {
                 var (start, end) = piece.Text.OriginalSpan(piece.Start, piece.Start + piece.Length);
                 row.Reserve(1);
-                row.Add(piece.TokenId, start, end, i);
+                row.Add(piece.TokenId, start, end, firstWord + i);
                 if (!piece.Span.SequenceEqual(added.Token(piece.TokenId)))
                 {
                     row.SetSurface(piece.Span);
@@ -237,7 +343,7 @@ public sealed class Tokenizer
                 var offset = source.OriginalOffset + piece.Start;
                 foreach (ref readonly var token in tokens.Items)
                 {
-                    row.Add(token.Id, offset + token.Start, offset + token.End, i);
+                    row.Add(token.Id, offset + token.Start, offset + token.End, firstWord + i);
                     if (token.Surface)
                     {
                         row.SetSurface(span[token.Start..token.End]);
@@ -250,7 +356,7 @@ public sealed class Tokenizer
             foreach (ref readonly var token in tokens.Items)
             {
                 var (start, end) = source.OriginalSpan(piece.Start + token.Start, piece.Start + token.End);
-                row.Add(token.Id, start, end, i);
+                row.Add(token.Id, start, end, firstWord + i);
                 if (token.Surface)
                 {
                     row.SetSurface(span[token.Start..token.End]);

@@ -21,6 +21,10 @@ internal sealed record Limits
     [Range(0, 1_073_741_824)]
     public long MaxTextCharacters { get; init; }
 
+    /// <summary>Most requests of more than 64 KiB that are tokenised at the same time; others wait. 0: as many as the process has cores. Each takes a core and several times its bytes; smaller requests never wait.</summary>
+    [Range(0, 1_024)]
+    public int MaxTokenizing { get; init; }
+
     /// <summary>Largest answer in bytes, estimated before the model runs. Attention grows with the square of the length: 144 heads at 512 tokens are half a gigabyte of JSON.</summary>
     [Range(1_024, 4_294_967_296)]
     public long MaxAnswerBytes { get; init; } = 256 * 1024 * 1024;
@@ -29,9 +33,13 @@ internal sealed record Limits
     [Range(0, 1_099_511_627_776)]
     public long MaxBytesInFlight { get; init; }
 
-    /// <summary>Seconds that a client has to take its answer, from its first byte on; then it is cut off. An answer that nobody reads holds its memory until then.</summary>
+    /// <summary>Seconds that a client may fall behind <see cref="MinAnswerBytesPerSecond"/> while it takes its answer; then it is cut off. An answer that nobody reads holds its memory until then.</summary>
     [Range(0.01, 86_400)]
     public double AnswerTimeoutSeconds { get; init; } = 120;
+
+    /// <summary>Bytes a second at which a client must take its answer in the long run: every byte that it has taken gives it that much more time. An answer of 256 MiB may take 34 minutes at 1 Mbit/s.</summary>
+    [Range(1, 1_099_511_627_776)]
+    public double MinAnswerBytesPerSecond { get; init; } = 131_072;
 
     /// <summary>Least bytes a second at which a client must send its body and take its answer, after ten seconds of grace; slower ones are cut off (a body with 408).</summary>
     [Range(1, 1_073_741_824)]
@@ -56,7 +64,7 @@ internal sealed record Limits
     /// <summary>The deadline of a request.</summary>
     public TimeSpan RequestTimeout => TimeSpan.FromSeconds(RequestTimeoutSeconds);
 
-    /// <summary>The time to take an answer.</summary>
+    /// <summary>How far taking an answer may fall behind.</summary>
     public TimeSpan AnswerTimeout => TimeSpan.FromSeconds(AnswerTimeoutSeconds);
 }
 

@@ -1,7 +1,9 @@
 using InferenceServer.Configuration;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Serving;
 using InferenceServer.Http.Middleware;
+using Microsoft.AspNetCore.HostFiltering;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.ResponseCompression;
@@ -88,6 +90,7 @@ internal static partial class ServerHost
             kestrel.LimitConnections(limits, limits.MaxConnections);
         });
         builder.Services.TryAddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton(new TokenizeGate(limits.MaxTokenizing > 0 ? limits.MaxTokenizing : Environment.ProcessorCount));
         builder.Services.AddSingleton(services => new BytesInFlight(limits.MaxBytesInFlight > 0 ? limits.MaxBytesInFlight : BytesInFlight.Default(limits), services.GetRequiredService<TimeProvider>(), BytesInFlight.Collect));
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(shutdown.DrainSeconds + shutdown.TimeoutSeconds));
         builder.Services.AddSingleton<ServerState>();
@@ -103,6 +106,20 @@ internal static partial class ServerHost
 
         // Over HTTPS too: no answer holds a secret beside what its own client sent, so its length tells nobody anything.
         builder.Services.AddResponseCompression(options => options.EnableForHttps = true);
+    }
+
+    /// <summary>
+    /// Moves ASP.NET Core's check of host names (<c>AllowedHosts</c>) from before all else, where it answers a page of its own, to where the pipeline has it: behind the log and the
+    /// problem details.
+    /// </summary>
+    public static void MoveHostFiltering(this WebApplicationBuilder builder)
+    {
+        foreach (var filter in builder.Services.Where(static service => service.ServiceType == typeof(IStartupFilter) && service.ImplementationType?.Name == "HostFilteringStartupFilter").ToList())
+        {
+            builder.Services.Remove(filter);
+        }
+
+        builder.Services.Configure<HostFilteringOptions>(static options => options.IncludeFailureMessage = false);
     }
 
     /// <summary>The models.</summary>

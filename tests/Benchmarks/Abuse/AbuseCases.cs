@@ -4,6 +4,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
 using System.Text;
+using System.Text.Json.Nodes;
 using InferenceServer.Benchmarks.Server;
 
 namespace InferenceServer.Benchmarks.Abuse;
@@ -18,6 +19,12 @@ internal sealed record AbuseCase(string Name, string Description, Func<MeasuredS
     /// <summary>Settings of the server, beside its defaults.</summary>
     public IReadOnlyDictionary<string, string> Settings { get; init; } = new Dictionary<string, string>();
 
+    /// <summary>Most seconds of processor time on each core that it may take, what the neighbour costs included; null where no figure is asked for.</summary>
+    public double? MostSeconds { get; init; }
+
+    /// <summary>Adds to the folder of models, before the server starts.</summary>
+    public Action<ModelsFolder> Prepare { get; init; } = _ => { };
+
     /// <summary>A model that is served beside all-MiniLM-L6-v2, by its name in the shared folder; null for none.</summary>
     public string? Besides { get; init; }
 }
@@ -25,6 +32,7 @@ internal sealed record AbuseCase(string Name, string Description, Func<MeasuredS
 /// <summary>Every case.</summary>
 internal static class AbuseCases
 {
+    private const string LongToken = "long-token";
     private const string SmolLM2 = "SmolLM2-135M-Instruct";
     private const int BodyMiB = 30;
     private const double MostTimesBody = 12;
@@ -32,11 +40,15 @@ internal static class AbuseCases
     /// <summary>The cases, in the order of the table.</summary>
     public static IReadOnlyList<AbuseCase> All { get; } =
     [
-        new("letter", $"one text of {BodyMiB} MB of one letter", (server, model) => PostAsync(server, model, Text(new string('a', BodyMiB << 20))), MostTimesBody * BodyMiB),
-        new("spaces", $"one text of {BodyMiB} MB of spaces", (server, model) => PostAsync(server, model, Text(new string(' ', BodyMiB << 20))), MostTimesBody * BodyMiB),
-        new("marks", $"one text of {BodyMiB} MB of combining marks", (server, model) => PostAsync(server, model, Text("e" + new string('\u0301', BodyMiB << 19))), MostTimesBody * BodyMiB),
-        new("tokenize", "20 MB of words to the tokenizer, truncated", (server, model) => PostAsync(server, $"/api/models/{model}/tokenize", Bytes($$"""{"truncate": true, "inputs": "{{new StringBuilder().Insert(0, "the server answers ", 1 << 20)}}"}""")), MostTimesBody * 20),
-        new("texts", "7 million texts of one letter", (server, model) => PostAsync(server, model, Many("\"a\"", 7_000_000)), MostTimesBody * BodyMiB),
+        new("letter", $"one text of {BodyMiB} MB of one letter", (server, model) => PostAsync(server, model, Text(new string('a', BodyMiB << 20))), MostTimesBody * BodyMiB) { MostSeconds = 2 },
+        new("spaces", $"one text of {BodyMiB} MB of spaces", (server, model) => PostAsync(server, model, Text(new string(' ', BodyMiB << 20))), MostTimesBody * BodyMiB) { MostSeconds = 2 },
+        new("marks", $"one text of {BodyMiB} MB of combining marks", (server, model) => PostAsync(server, model, Text("e" + new string('\u0301', BodyMiB << 19))), MostTimesBody * BodyMiB) { MostSeconds = 2 },
+        new("tokenize", "20 MB of words to the tokenizer, truncated", (server, model) => PostAsync(server, $"/api/models/{model}/tokenize", Bytes($$"""{"truncate": true, "inputs": "{{new StringBuilder().Insert(0, "the server answers ", 1 << 20)}}"}""")), MostTimesBody * 20) { MostSeconds = 2 },
+        new("added", "a text of 900 kB of the first letter of an added token of 1 MB", (server, _) => PostAsync(server, $"/api/models/{LongToken}/tokenize", Bytes($$"""{"truncate": true, "inputs": "{{new string('a', 900_000)}}"}""")), MostTimesBody) { Prepare = AddLongToken, MostSeconds = 2 },
+        new("many", $"{BodyMiB} MB of words in seven texts to the tokenizer, truncated", (server, model) => PostAsync(server, $"/api/models/{model}/tokenize", Bytes($$"""{"truncate": true, "inputs": [{{string.Join(',', Enumerable.Repeat($"\"{Words((4 << 20) - 20)}\"", 7))}}]}""")), MostTimesBody * 28) { MostSeconds = 2 },
+        new("pieces", "seven texts of 4 Mi punctuation marks, each a word, to the tokenizer, truncated", (server, model) => PostAsync(server, $"/api/models/{model}/tokenize", Bytes($$"""{"truncate": true, "inputs": [{{string.Join(',', Enumerable.Repeat($"\"{new string('!', 4 << 20)}\"", 7))}}]}""")), MostTimesBody * 28) { MostSeconds = 2 },
+        new("tokens", "one text of 2 Mi words of one letter to the tokenizer, not truncated", (server, model) => PostAsync(server, $"/api/models/{model}/tokenize", Bytes($$"""{"inputs": "{{new StringBuilder().Insert(0, "a ", 2 << 20)}}"}""")), MostTimesBody * 4) { MostSeconds = 2 },
+        new("texts", "7 million texts of one letter", (server, model) => PostAsync(server, model, Many("\"a\"", 7_000_000)), MostTimesBody * BodyMiB) { MostSeconds = 2 },
         new("ids", "10 million token ids", (server, model) => PostAsync(server, model, Bytes($$"""{"inputs": [[{{new StringBuilder("7").Insert(1, ",10", 10_000_000)}}]]}""")), MostTimesBody * BodyMiB),
         new("wrong", "10 million entries of the wrong kind", (server, model) => PostAsync(server, model, Many("{}", 10_000_000)), MostTimesBody * BodyMiB),
         new("nested", $"{BodyMiB} MB of opening brackets", (server, model) => PostAsync(server, model, Bytes("""{"inputs": """ + new string('[', BodyMiB << 20))), MostTimesBody * BodyMiB),
@@ -51,6 +63,26 @@ internal static class AbuseCases
         new("endless", "a second server with a folder whose graph does not end, in its runs or while it opens, stopped when its other model is ready", EndlessAsync),
         new("silent", "2,000 connections that say nothing, for 20 s", SilentAsync),
     ];
+
+    private static string Words(int characters) => new StringBuilder().Insert(0, "the server answers ", characters / 19).ToString();
+
+    private static void AddLongToken(ModelsFolder folder)
+    {
+        folder.AddCopy(LongToken);
+        var path = Path.Combine(folder.Path, LongToken, "tokenizer.json");
+        var json = JsonNode.Parse(File.ReadAllText(path))!;
+        json["added_tokens"]!.AsArray().Add(new JsonObject
+        {
+            ["id"] = json["model"]!["vocab"]!.AsObject().Count,
+            ["content"] = new string('a', 1_000_000) + "b",
+            ["single_word"] = false,
+            ["lstrip"] = false,
+            ["rstrip"] = false,
+            ["normalized"] = false,
+            ["special"] = false,
+        });
+        File.WriteAllText(path, json.ToJsonString());
+    }
 
     private static byte[] Bytes(string text) => Encoding.UTF8.GetBytes(text);
 

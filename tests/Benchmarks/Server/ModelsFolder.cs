@@ -54,6 +54,9 @@ internal sealed class ModelsFolder : IDisposable
         return folder;
     }
 
+    /// <summary>Adds a copy.</summary>
+    public void AddCopy(string id) => Copy(Source, System.IO.Path.Combine(Path, id));
+
     /// <summary>Adds a copy with another graph.</summary>
     public void Add(string id, byte[] graph)
     {

@@ -12,6 +12,15 @@ public sealed class GraphExecutorTests
     private readonly FakeTimeProvider time = new();
 
     [Fact]
+    public async Task A_run_that_lacks_memory_may_be_tried_again()
+    {
+        await using var device = new Device(new FakeGraph { OnRun = _ => throw new InsufficientMemoryException() });
+        var error = await Assert.ThrowsAsync<InferenceException>(() => device.Run(3));
+        Assert.Equal(ErrorCode.Unavailable, error.Code);
+        Assert.NotNull(error.RetryAfter);
+    }
+
+    [Fact]
     public async Task What_comes_while_the_worker_runs_runs_together_with_the_outputs_that_anyone_wants()
     {
         var graph = new FakeGraph { Held = true };

@@ -4,6 +4,7 @@ using InferenceServer.Http.Middleware;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace InferenceServer.Server.Tests.Http;
@@ -41,6 +42,55 @@ public sealed class ProblemWriterTests
         Assert.Equal((500, "application/problem+json"), (context.Response.StatusCode, context.Response.ContentType));
         Assert.Contains("id-1", body, StringComparison.Ordinal);
         Assert.DoesNotContain("secret", body, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_defect_after_the_client_has_gone_is_in_the_log()
+    {
+        var log = new ErrorLog();
+        var context = Context(started: false);
+        context.RequestAborted = new CancellationToken(canceled: true);
+        await new ProblemWriter(_ => throw new InvalidOperationException("a defect"), log).InvokeAsync(context);
+        Assert.True(RequestRecord.Of(context).ClientGone);
+        Assert.Equal("a defect", Assert.Single(log.Errors).Message);
+    }
+
+    [Fact]
+    public async Task What_pipes_say_of_a_client_that_has_gone_is_no_defect()
+    {
+        var log = new ErrorLog();
+        var context = Context(started: false);
+        context.RequestAborted = new CancellationToken(canceled: true);
+        await new ProblemWriter(
+            async _ =>
+            {
+                var pipe = new System.IO.Pipelines.Pipe();
+                await pipe.Reader.CompleteAsync();
+                await pipe.Reader.ReadAsync(); // an InvalidOperationException of the pipe
+            },
+            log).InvokeAsync(context);
+        Assert.True(RequestRecord.Of(context).ClientGone);
+        Assert.Empty(log.Errors);
+    }
+
+    [Fact]
+    public async Task Memory_that_is_short_is_503_and_to_be_tried_again()
+    {
+        var context = Context(started: false);
+        await new ProblemWriter(_ => throw new InsufficientMemoryException(), NullLogger<ProblemWriter>.Instance).InvokeAsync(context);
+        Assert.Equal((503, "1"), (context.Response.StatusCode, context.Response.Headers.RetryAfter.ToString()));
+    }
+
+    [Fact]
+    public async Task A_body_that_comes_too_slowly_is_told_in_our_words()
+    {
+        var context = Context(started: false);
+        await new ProblemWriter(_ => throw new BadHttpRequestException("Reading the request body timed out due to data arriving too slowly. See MinRequestBodyDataRate.", 408), NullLogger<ProblemWriter>.Instance).InvokeAsync(context);
+        context.Response.Body.Position = 0;
+        var body = await new StreamReader(context.Response.Body).ReadToEndAsync(TestContext.Current.CancellationToken);
+        Assert.Equal((408, "application/problem+json"), (context.Response.StatusCode, context.Response.ContentType));
+        Assert.Contains("request-timeout", body, StringComparison.Ordinal);
+        Assert.Contains("1024 bytes a second (setting Limits:MinBytesPerSecond)", body, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -89,5 +139,17 @@ public sealed class ProblemWriterTests
         public void OnCompleted(Func<object, Task> callback, object state)
         {
         }
+    }
+
+    private sealed class ErrorLog : ILogger<ProblemWriter>
+    {
+        public List<Exception> Errors { get; } = [];
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) => Errors.Add(exception!);
     }
 }

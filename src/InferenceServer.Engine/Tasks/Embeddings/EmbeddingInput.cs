@@ -105,6 +105,8 @@ internal sealed class EmbeddingInput
                 : throw InferenceException.Unprocessable(PromptName, $"{PromptName} goes with texts and {input.Argument} is token ids: leave {PromptName} out, or send the text.");
         }
 
+        TextInput.RequireLength(model, context, input.Argument, input.Text); // before copies of it are made
+        TextInput.RequireLength(model, context, input.PairArgument, input.Pair);
         var (cleaned, cut, added) = Clean(model, prompt + input.Text);
         var (cleanedPair, pairCut, pairAdded) = input.Pair is null ? (null, 0, []) : Clean(model, input.Pair);
         var source = TextInput.Of(cleaned, cleanedPair) with { Argument = input.Argument, PairArgument = input.PairArgument, AddSpecialTokens = input.AddSpecialTokens, MayBeEmpty = input.Text!.Length > 0 };
@@ -184,7 +186,7 @@ internal sealed class EmbeddingInput
     /// What sentence-transformers 5.1 does to a text before its tokenizer: white space at both ends is cut off, letters are lowered where the folder says so, those of special tokens in
     /// the text too. Folders that are not sentence-transformers' keep the text.
     /// </summary>
-    private static (string Text, int Cut, IReadOnlyList<int> Added) Clean(Model model, string text)
+    private static (string Text, int Cut, List<int> Added) Clean(Model model, string text)
     {
         if (model.Manifest.Sentence is not { } sentence)
         {
@@ -197,10 +199,14 @@ internal sealed class EmbeddingInput
 
     /// <summary>How the text that is tokenised lies to the one that was sent.</summary>
     /// <param name="Before">UTF-16 units that were put before the text, less those that were cut off.</param>
-    /// <param name="Added">Where units were added in it.</param>
-    private readonly record struct Shift(int Before, IReadOnlyList<int>? Added)
+    /// <param name="Added">Where units were added in it, in rising order.</param>
+    private readonly record struct Shift(int Before, List<int>? Added)
     {
         /// <summary>The place in the text that was sent.</summary>
-        public int Back(int at) => at - Before - (Added?.Count(place => place < at) ?? 0);
+        public int Back(int at)
+        {
+            var before = Added?.BinarySearch(at) ?? 0; // no place stands twice
+            return at - Before - (before < 0 ? ~before : before);
+        }
     }
 }

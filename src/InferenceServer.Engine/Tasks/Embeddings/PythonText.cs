@@ -32,7 +32,7 @@ internal static class PythonText
     /// <summary>The text in lower case: a sigma at the end of a word becomes the final one (Unicode 3.13, Final_Sigma), U+0130 becomes 'i' and a dot above, which is one unit more.</summary>
     /// <param name="text">The text.</param>
     /// <param name="added">Where those units stand in the result, ascending.</param>
-    public static string Lower(string text, out IReadOnlyList<int> added)
+    public static string Lower(string text, out List<int> added)
     {
         added = [];
         var lower = text.ToLowerInvariant();

@@ -120,7 +120,7 @@ public sealed class FillMaskTask : PredictionTask<FillMaskRequest, FillMaskResul
             var id = model.Tokenizer.TokenToId(words[i]);
             if (id is null)
             {
-                var encoding = model.Tokenizer.Encode(words[i], addSpecialTokens: false);
+                var encoding = model.Tokenizer.Encode(words[i], addSpecialTokens: false, work: context.Work);
                 id = encoding.Length == 1 && encoding.Ids[0] != unknown
                     ? encoding.Ids[0]
                     : throw InferenceException.Unprocessable(Targets[i], Unknown(i, words[i], encoding));

@@ -138,8 +138,9 @@ public sealed class QuestionAnsweringTask : PredictionTask<QuestionAnsweringRequ
 
         TextInput.RequireLength(model, context, input.Argument, input.Text);
         TextInput.RequireLength(model, context, input.PairArgument, input.Pair);
+        context.AddCharacters(input.Text!.Length + input.Pair!.Length);
         var watch = System.Diagnostics.Stopwatch.GetTimestamp();
-        var question = model.Tokenizer.Encode(input.Text!, addSpecialTokens: false).Length;
+        var question = model.Tokenizer.Encode(input.Text!, addSpecialTokens: false, work: context.Work).Length;
         var room = length - model.Tokenizer.SpecialTokensToAdd(pair: true) - question;
         if (room < 1)
         {
@@ -159,9 +160,9 @@ public sealed class QuestionAnsweringTask : PredictionTask<QuestionAnsweringRequ
         if (stride < room)
         {
             encoding = model.Tokenizer.Encode(first, second, truncation: new Truncation(
-                length, stride, QuestionFirst(model) ? TruncationStrategy.OnlySecond : TruncationStrategy.OnlyFirst));
+                length, stride, QuestionFirst(model) ? TruncationStrategy.OnlySecond : TruncationStrategy.OnlyFirst), work: context.Work);
         }
-        else if ((encoding = model.Tokenizer.Encode(first, second)).Length > length)
+        else if ((encoding = model.Tokenizer.Encode(first, second, work: context.Work)).Length > length)
         {
             throw InferenceException.Unprocessable(
                 DocStride,

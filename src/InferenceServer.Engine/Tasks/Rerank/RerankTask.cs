@@ -104,6 +104,7 @@ public sealed class RerankTask : ITask<RerankRequest, RerankResult>
     private static async Task<(double Score, bool WasCut)[]> CrossEncodeAsync(Model model, RerankRequest request, Truncation? truncation, RequestContext context)
     {
         var template = model.Settings.RerankTemplate;
+        context.RequireCharacters(((long)request.Query.Length * request.Documents.Count) + request.Documents.Sum(static document => (long)document.Length)); // before the template is filled with them
         TextInput[] inputs = [.. request.Documents.Select((document, i) => (template is null ? TextInput.Of(request.Query, document) : TextInput.Of(Filled(template, request.Query, document))) with { Argument = Documents[i], PairArgument = Documents[i] })];
         var pairs = TextInput.PrepareEach(inputs, context, input => input.Prepare(model, context, truncation, $"shorten {Query}, which counts with it, or {TextInput.TruncateRemedy}"), fullPairs: template is null);
         var rows = ScoreOf(model) is { } tokens

@@ -41,12 +41,13 @@ public sealed class TokenizeTask : ITask<TokenizeRequest, TokenizeResult>
             var (text, pair) = (request.Inputs[i], request.Pairs?[i]);
             TextInput.RequireLength(model, context, Inputs[i], text);
             TextInput.RequireLength(model, context, Pairs[i], pair);
+            context.AddCharacters(text.Length + (pair?.Length ?? 0));
             var truncation = TruncationOf(model, request, pair is not null) is { } cut ? cut with { KeepsRest = overflow } : null;
             var start = Stopwatch.GetTimestamp();
             TokenEncoding encoding;
             try
             {
-                encoding = model.Tokenizer.Encode(text, pair, request.AddSpecialTokens, truncation);
+                encoding = model.Tokenizer.Encode(text, pair, request.AddSpecialTokens, truncation, context.Work);
             }
             catch (InferenceException e) when (e is { Code: ErrorCode.Unprocessable, Argument: null, Limit: null })
             {

@@ -30,6 +30,7 @@ public sealed class ZeroShotTask : PredictionTask<ZeroShotRequest, ZeroShotResul
     /// <inheritdoc/>
     public override async Task<IReadOnlyList<ZeroShotResult>> RunAsync(Model model, ZeroShotRequest request, RequestContext context)
     {
+        context.RequireCharacters(((long?)request.HypothesisTemplate?.Length ?? 0) * request.CandidateLabels.Count); // before the template is filled with them
         var hypotheses = Hypotheses(request);
         var truncation = TextInput.TruncationOf(model, request.Truncate, request.TruncationDirection) is { } cut ? cut with { Strategy = TruncationStrategy.OnlyFirst } : null; // a hypothesis is read whole
         TextInput.RequireAll(request.Inputs, pairs: false, ids: false);

@@ -10,7 +10,8 @@ namespace InferenceServer.Engine.Tokenization.Patterns;
 /// </summary>
 internal ref struct RegexMatcher
 {
-    private const int StepsAtLeast = 50_000_000, StepsPerUnit = 200, StackLimit = 48 << 20;
+    private const int StepsAtATime = 1 << 20; // between two looks at the cancellation
+    private const int StackLimit = 48 << 20;
     private const int Retry = 0, RetryShorter = 1, RetryLonger = 2, Restore = 3; // kinds of frames
     private const int FrameSize = 4;
 
@@ -23,24 +24,29 @@ internal ref struct RegexMatcher
     private readonly int[] registers;
     private int[] stack;
     private int top;
-    private long stepsLeft;
+    private readonly WorkLimits work;
+    private int stepsLeft;
     private int searchStart;
 
     /// <summary>A matcher for one text; <see cref="Dispose"/> it.</summary>
-    public RegexMatcher(RegexProgram program, ReadOnlySpan<char> text)
+    /// <param name="program">The pattern.</param>
+    /// <param name="text">The text.</param>
+    /// <param name="work">Where its steps are taken from.</param>
+    public RegexMatcher(RegexProgram program, ReadOnlySpan<char> text, WorkLimits work)
     {
+        this.work = work;
         this.program = program;
         this.text = text;
         code = program.Code;
         registers = program.Registers > 2 ? new int[program.Registers] : [];
         stack = sharedStack ?? new int[1024];
         sharedStack = null;
-        stepsLeft = StepsAtLeast + ((long)StepsPerUnit * text.Length);
     }
 
     /// <summary>Gives the stack back.</summary>
     public readonly void Dispose()
     {
+        work.GiveBack(stepsLeft);
         if (stack.Length <= 1 << 18)
         {
             sharedStack = stack;
@@ -102,7 +108,8 @@ internal ref struct RegexMatcher
             var fits = true;
             if (--stepsLeft < 0)
             {
-                throw RunsAway();
+                var more = work.Take(StepsAtATime);
+                stepsLeft = more > 0 ? stepsLeft + more : throw RunsAway();
             }
 
             switch (step.Op)

@@ -1,3 +1,4 @@
+using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Tokenization.Unicode;
 
 namespace InferenceServer.Engine.Tokenization.Patterns;
@@ -13,7 +14,7 @@ internal sealed class RegexPattern(RegexProgram program) : Pattern
             return;
         }
 
-        using var matcher = new RegexMatcher(program, text);
+        using var matcher = new RegexMatcher(program, text, EncodeWorkspace.Current.Work ?? WorkLimits.Of(text.Length));
         var at = 0;
         var last = -1;
         while (at <= text.Length && matcher.Find(at, out var start, out var end))

@@ -6,6 +6,9 @@ namespace InferenceServer.Engine.Tokenization.PreTokenizers;
 internal sealed class WhitespaceSplit : PreTokenizer
 {
     /// <inheritdoc/>
+    public override bool EndsSection(char c) => CharacterClasses.IsWhiteSpace(c);
+
+    /// <inheritdoc/>
     public override void PreTokenize(PreTokenizedString text) => text.Split(static (piece, sink) =>
     {
         var start = 0;

@@ -108,6 +108,9 @@ internal sealed class BytesInFlight(long limit, TimeProvider time, Action giveBa
         private long answer;
         private long counted;
 
+        /// <summary>Bytes of the body that have arrived.</summary>
+        public long BodyBytes => body;
+
         /// <summary>So many bytes of the body have arrived.</summary>
         /// <exception cref="RequestException">429: others hold what is left of the budget.</exception>
         public void Body(long bytes)

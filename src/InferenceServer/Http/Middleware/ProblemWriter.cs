@@ -35,6 +35,11 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
         if (IsClientGone(context, exception))
         {
             record.ClientGone = true;
+            if (exception is InvalidOperationException && !IsOfPipes(exception))
+            {
+                Defect(exception, record.Id); // nobody sees it but the log
+            }
+
             if (exception is BadHttpRequestException)
             {
                 ExceptionDispatchInfo.Throw(exception); // Kestrel's own: it then looks for no other request on the connection
@@ -71,11 +76,12 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
     /// <summary>What an exception is as problem details.</summary>
     public static Problem Describe(HttpContext context, Exception exception) => exception switch
     {
+        OutOfMemoryException => Of(context, ErrorCode.Unavailable, "There is not enough memory for this request beside the others that run. Try again in a moment, or send fewer or shorter inputs.", null),
         InferenceException e => OfEngine(context, e),
         RequestException e => Of(context, e.Code, e.Message, e.Field) with { Errors = e.Errors.Count > 0 ? e.Errors : null },
         OperationCanceledException when !context.RequestAborted.IsCancellationRequested => OfDeadline(context, RequestRecord.Of(context)),
         IOException { InnerException: OverflowException } => OfStatus(context, StatusCodes.Status400BadRequest, "The body cannot be read: a chunk's size is too large. Send the body's length, or smaller chunks."),
-        BadHttpRequestException e => OfStatus(context, e.StatusCode, e.StatusCode == StatusCodes.Status413PayloadTooLarge ? null : e.Message),
+        BadHttpRequestException e => OfStatus(context, e.StatusCode, e.StatusCode is StatusCodes.Status413PayloadTooLarge or StatusCodes.Status408RequestTimeout ? null : e.Message),
         _ => Of(context, ErrorCode.Internal, $"A defect of the server kept it from answering; its log tells more under the request id {RequestRecord.Of(context).Id}.", null),
     };
 
@@ -87,6 +93,10 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
         OperationCanceledException or IOException or BadHttpRequestException or InvalidOperationException or InferenceException { Code: ErrorCode.ClientGone } => context.RequestAborted.IsCancellationRequested,
         _ => false,
     };
+
+    // What Kestrel and its pipes say when a connection ends under those who read and write.
+    private static bool IsOfPipes(Exception exception) =>
+        exception.Source is { } source && (source.StartsWith("System.IO.Pipelines", StringComparison.Ordinal) || source.StartsWith("Microsoft.AspNetCore.Server.Kestrel", StringComparison.Ordinal));
 
     private static Problem OfEngine(HttpContext context, InferenceException error)
     {
@@ -113,6 +123,8 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
         var limits = context.RequestServices.GetRequiredService<Limits>();
         return Make(context, status, code, title, detail ?? status switch
         {
+            StatusCodes.Status400BadRequest when context.GetEndpoint() is null => $"The request is for the host '{context.Request.Host}', and the server does not answer for that name (setting AllowedHosts). Use a name that it answers for.",
+            StatusCodes.Status408RequestTimeout => string.Create(CultureInfo.InvariantCulture, $"The body came more slowly than {limits.MinBytesPerSecond} bytes a second (setting Limits:MinBytesPerSecond). Send it faster, or in smaller requests."),
             StatusCodes.Status404NotFound => $"{context.Request.Path.ToUriComponent()} is no address of this server; Swagger UI at /swagger lists them.",
             StatusCodes.Status405MethodNotAllowed => $"{context.Request.Method} is not allowed here; allowed: {context.Response.Headers.Allow}.",
             StatusCodes.Status413PayloadTooLarge => $"The body is larger than {limits.MaxBodyBytes} bytes (setting Limits:MaxBodyBytes). Send fewer inputs a request.",

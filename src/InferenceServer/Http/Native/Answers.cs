@@ -19,10 +19,10 @@ namespace InferenceServer.Http.Native;
 internal sealed class JsonAnswer<T>(T value, InferenceCall? call = null, long held = 0) : IResult, IEndpointMetadataProvider
 {
     /// <inheritdoc/>
-    public Task ExecuteAsync(HttpContext httpContext) => AnswerWriter.SendAsync(httpContext, call, held, cancellation =>
+    public Task ExecuteAsync(HttpContext httpContext) => AnswerWriter.SendAsync(httpContext, call, held, (writer, cancellation) =>
     {
         httpContext.Response.ContentType = "application/json; charset=utf-8";
-        return JsonSerializer.SerializeAsync(httpContext.Response.BodyWriter, value, WireJson.Answers, cancellation);
+        return JsonSerializer.SerializeAsync(writer, value, WireJson.Answers, cancellation);
     });
 
     /// <inheritdoc/>
@@ -40,13 +40,12 @@ internal sealed class Base64Answer<T>(Func<string, T> value, ReadOnlyMemory<byte
     private const int PieceBytes = 48 << 10; // a multiple of 3: no padding within
 
     /// <inheritdoc/>
-    public Task ExecuteAsync(HttpContext httpContext) => AnswerWriter.SendAsync(httpContext, call, payload.Length, async cancellation =>
+    public Task ExecuteAsync(HttpContext httpContext) => AnswerWriter.SendAsync(httpContext, call, payload.Length, async (writer, cancellation) =>
     {
         var place = Guid.NewGuid().ToString("n");
         var frame = JsonSerializer.SerializeToUtf8Bytes(value(place), WireJson.Answers);
         var at = frame.AsSpan().IndexOf(Encoding.ASCII.GetBytes(place));
         httpContext.Response.ContentType = "application/json; charset=utf-8";
-        var writer = httpContext.Response.BodyWriter;
         writer.Write(frame.AsSpan(0, at));
         for (var from = 0; from < payload.Length; from += PieceBytes)
         {
@@ -70,12 +69,11 @@ internal sealed class FileAnswer(byte[] content, string contentType, string name
     private const int PieceBytes = 64 << 10;
 
     /// <inheritdoc/>
-    public Task ExecuteAsync(HttpContext httpContext) => AnswerWriter.SendAsync(httpContext, call, content.Length, async cancellation =>
+    public Task ExecuteAsync(HttpContext httpContext) => AnswerWriter.SendAsync(httpContext, call, content.Length, async (writer, cancellation) =>
     {
         httpContext.Response.ContentType = contentType;
         httpContext.Response.ContentLength = content.Length;
         httpContext.Response.Headers.ContentDisposition = $"attachment; filename=\"{name}\"";
-        var writer = httpContext.Response.BodyWriter;
         for (var from = 0; from < content.Length; from += PieceBytes)
         {
             writer.Write(content.AsSpan(from, Math.Min(PieceBytes, content.Length - from)));
@@ -90,13 +88,13 @@ internal sealed class FileAnswer(byte[] content, string contentType, string name
 /// <summary>Writes answers within the time and the memory that answers have.</summary>
 internal static class AnswerWriter
 {
-    /// <summary>Sends an answer; one that is not taken within <c>Limits:AnswerTimeoutSeconds</c> is cut off.</summary>
+    /// <summary>Sends an answer; one whose client falls behind the rate of <see cref="AnswerDeadline"/> is cut off.</summary>
     /// <param name="http">The request.</param>
     /// <param name="call">The call that it answers, where a model ran.</param>
     /// <param name="held">Bytes that are held until it is taken.</param>
     /// <param name="write">Writes it.</param>
     /// <exception cref="RequestException">429: other answers hold too much.</exception>
-    public static async Task SendAsync(HttpContext http, InferenceCall? call, long held, Func<CancellationToken, Task> write)
+    public static async Task SendAsync(HttpContext http, InferenceCall? call, long held, Func<PipeWriter, CancellationToken, Task> write)
     {
         var services = http.RequestServices;
         if (held > 0)
@@ -105,13 +103,13 @@ internal static class AnswerWriter
         }
 
         call?.WriteHeaders(http.Response);
-        using var deadline = new CancellationTokenSource(services.GetRequiredService<Limits>().AnswerTimeout, services.GetRequiredService<TimeProvider>());
+        using var deadline = new AnswerDeadline(services.GetRequiredService<Limits>(), services.GetRequiredService<TimeProvider>());
         using var either = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, deadline.Token);
         try
         {
-            await write(either.Token);
+            await write(new TakenWriter(http.Response.BodyWriter, deadline), either.Token);
         }
-        catch (OperationCanceledException) when (deadline.IsCancellationRequested)
+        catch (OperationCanceledException) when (deadline.Token.IsCancellationRequested)
         {
             RequestRecord.Of(http).Cut = ErrorTable.Status(ErrorCode.DeadlinePassed);
             http.Abort();
@@ -124,4 +122,81 @@ internal static class AnswerWriter
         var result = await writer.FlushAsync(cancellation);
         return result.IsCompleted || result.IsCanceled;
     }
+}
+
+/// <summary>
+/// The time that a client has to take its answer: <c>Limits:AnswerTimeoutSeconds</c>, and more for every byte that it has taken, at <c>Limits:MinAnswerBytesPerSecond</c>. Who keeps up that
+/// rate has all the time that the answer takes, who does not read has the first alone.
+/// </summary>
+internal sealed class AnswerDeadline : IDisposable
+{
+    private const double MostSeconds = 30 * 86_400; // a timer takes 49 days
+
+    private readonly Limits limits;
+    private readonly TimeProvider time;
+    private readonly long started;
+    private readonly CancellationTokenSource source;
+    private long taken;
+
+    /// <summary>The time begins.</summary>
+    public AnswerDeadline(Limits limits, TimeProvider time)
+    {
+        (this.limits, this.time) = (limits, time);
+        started = time.GetTimestamp();
+        source = new CancellationTokenSource(limits.AnswerTimeout, time);
+    }
+
+    /// <summary>Fires when the time is over.</summary>
+    public CancellationToken Token => source.Token;
+
+    /// <summary>The client has taken so many bytes more.</summary>
+    public void Taken(long bytes)
+    {
+        taken += bytes;
+        var left = limits.AnswerTimeout + TimeSpan.FromSeconds(Math.Min(taken / limits.MinAnswerBytesPerSecond, MostSeconds)) - time.GetElapsedTime(started);
+        source.CancelAfter(left > TimeSpan.Zero ? left : TimeSpan.Zero);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => source.Dispose();
+}
+
+/// <summary>Tells a deadline what has been taken: a flush ends when Kestrel holds little of what was written.</summary>
+internal sealed class TakenWriter(PipeWriter inner, AnswerDeadline deadline) : PipeWriter
+{
+    private long written;
+
+    /// <inheritdoc/>
+    public override bool CanGetUnflushedBytes => true;
+
+    /// <inheritdoc/>
+    public override long UnflushedBytes => written;
+
+    /// <inheritdoc/>
+    public override void Advance(int bytes)
+    {
+        inner.Advance(bytes);
+        written += bytes;
+    }
+
+    /// <inheritdoc/>
+    public override Memory<byte> GetMemory(int sizeHint = 0) => inner.GetMemory(sizeHint);
+
+    /// <inheritdoc/>
+    public override Span<byte> GetSpan(int sizeHint = 0) => inner.GetSpan(sizeHint);
+
+    /// <inheritdoc/>
+    public override async ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
+    {
+        var result = await inner.FlushAsync(cancellationToken);
+        deadline.Taken(written);
+        written = 0;
+        return result;
+    }
+
+    /// <inheritdoc/>
+    public override void CancelPendingFlush() => inner.CancelPendingFlush();
+
+    /// <inheritdoc/>
+    public override void Complete(Exception? exception = null) => inner.Complete(exception);
 }

@@ -15,7 +15,7 @@ internal static class AttentionEndpoint
     public static void MapAttention(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/attention", RunAsync)
         .Describes("attention", "Where every head reads", "Attention probabilities [layer, head, query, key] of one sequence, with tokens whose offsets point into the original text. The steps go in this order: aggregate; merge; pair, ranges, exclude_special; renormalize; top_k; threshold. npy and safetensors answer a file.", "demo-bert", """{"text": "O banco da praça estava sujo, então fui ao banco sacar dinheiro.", "layers": [3], "heads": [0, 5]}""")
         .Produces<AttentionAnswer>(StatusCodes.Status200OK, "application/json", "application/octet-stream")
-        .Refuses(400, 404, 409, 413, 415, 422, 429, 500, 503, 504);
+        .Refuses(400, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504);
 
     private static async Task<IResult> RunAsync(InferenceCall call, JsonBody<AttentionBody> body)
     {
@@ -48,7 +48,7 @@ internal static class AttentionEndpoint
             Format = b.Format ?? AttentionFormat.Json,
             MaxAnswerBytes = call.Limits.MaxAnswerBytes,
         };
-        var result = await task.RunAsync(call.Model, request, call.Context);
+        var result = await call.RunAsync(() => task.RunAsync(call.Model, request, call.Context));
         return result.Format switch
         {
             AttentionFormat.Npy => new FileAnswer(result.Payload!, "application/octet-stream", "attention.npy", call),

@@ -10,7 +10,7 @@ internal static class DetokenizeEndpoint
     /// <summary>Maps it.</summary>
     public static void MapDetokenize(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/detokenize", RunAsync)
         .Describes("detokenize", "Turn token ids into texts", "Decodes as the model's tokenizer does.", "demo-bert", """{"ids": [[2, 100, 200, 300, 3]]}""")
-        .Refuses(400, 404, 409, 413, 415, 422, 429, 500, 503, 504);
+        .Refuses(400, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504);
 
     private static async Task<JsonAnswer<DetokenizeAnswer>> RunAsync(InferenceCall call, JsonBody<DetokenizeBody> body)
     {
@@ -18,7 +18,7 @@ internal static class DetokenizeEndpoint
         call.Begin("detokenize", b.Ids.Length);
         Bounds.Count("ids", b.Ids.Length, call.Limits.MaxInputs);
         var request = new DetokenizeRequest { Ids = b.Ids, SkipSpecialTokens = b.SkipSpecialTokens ?? true };
-        var result = await TaskNames.Require<DetokenizeTask>(call.Model).RunAsync(call.Model, request, call.Context);
+        var result = await call.RunAsync(() => TaskNames.Require<DetokenizeTask>(call.Model).RunAsync(call.Model, request, call.Context));
         return new(new DetokenizeAnswer(call.Model.Manifest.Id, result.Texts), call);
     }
 }

@@ -14,7 +14,7 @@ internal static class EmbeddingsEndpoint
     /// <summary>Maps it.</summary>
     public static void MapEmbeddings(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/embeddings", RunAsync)
         .Describes("embeddings", "Turn texts into vectors", "One vector an input (or one a token, or a sparse one over the vocabulary), pooled and normalised as the model's folder says unless the request says otherwise. Inputs that are too long are an error unless 'truncate' or 'split' is set.", "demo-bert", """{"inputs": ["The cat sleeps on the sofa.", "O gato dorme no sofá."]}""")
-        .Refuses(400, 404, 409, 413, 415, 422, 429, 500, 503, 504);
+        .Refuses(400, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504);
 
     private static async Task<JsonAnswer<EmbeddingsAnswer>> RunAsync(InferenceCall call, JsonBody<EmbeddingsBody> body)
     {
@@ -41,7 +41,7 @@ internal static class EmbeddingsEndpoint
             DataType = b.Dtype ?? EmbeddingDataType.Float32,
             MaxAnswerBytes = call.Limits.MaxAnswerBytes,
         };
-        var result = await task.RunAsync(call.Model, request, call.Context);
+        var result = await call.RunAsync(() => task.RunAsync(call.Model, request, call.Context));
         var base64 = b.Encoding == VectorEncoding.Base64;
         return new(new EmbeddingsAnswer(call.Model.Manifest.Id, result.Dimensions, result.DataType, result.Pooling, result.Items.Select(i => Item(i, base64)), call.Usage), call, result.Items.Sum(HeldBy));
     }

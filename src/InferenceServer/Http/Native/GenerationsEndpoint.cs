@@ -20,7 +20,7 @@ internal static class GenerationsEndpoint
             new FurtherExample("drawn, three choices", "demo-gpt", """{"prompt": "The cat sleeps on the", "temperature": 0.8, "top_p": 0.9, "seed": 1, "n": 3, "max_new_tokens": 20}"""),
             new FurtherExample("translation with beams", "demo-translator", """{"prompt": "The cat sleeps on the sofa.", "num_beams": 4}"""))
         .WithMetadata(new LongRunning())
-        .Refuses(400, 404, 409, 413, 415, 422, 429, 500, 503, 504);
+        .Refuses(400, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504);
 
     private static async Task<IResult> RunAsync(InferenceCall call, JsonBody<GenerationsBody> body)
     {

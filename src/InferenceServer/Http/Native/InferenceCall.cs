@@ -81,6 +81,27 @@ internal sealed class InferenceCall : IBindableFromHttpContext<InferenceCall>
         }
     }
 
+    /// <summary>
+    /// Runs a task; while a large request is tokenised it holds a place of <see cref="TokenizeGate"/>. A task tokenises all its texts before it first waits, for the queue: until then it has
+    /// the thread.
+    /// </summary>
+    public async Task<TResult> RunAsync<TResult>(Func<Task<TResult>> task)
+    {
+        var services = http.RequestServices;
+        if (services.GetRequiredService<BytesInFlight>().Of(http).BodyBytes <= BytesInFlight.Free)
+        {
+            return await task();
+        }
+
+        Task<TResult> running;
+        using (await services.GetRequiredService<TokenizeGate>().EnterAsync(Context.Cancellation))
+        {
+            running = task();
+        }
+
+        return await running;
+    }
+
     /// <summary>What it cost, for the answer's body.</summary>
     public Usage Usage => new(Context.Tokens);
 

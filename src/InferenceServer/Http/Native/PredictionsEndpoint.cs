@@ -1,7 +1,13 @@
 using System.Text.Json;
 using InferenceServer.Configuration;
 using InferenceServer.Engine.Tasks;
+using InferenceServer.Engine.Tasks.FillMask;
+using InferenceServer.Engine.Tasks.NextToken;
+using InferenceServer.Engine.Tasks.Perplexity;
 using InferenceServer.Engine.Tasks.QuestionAnswering;
+using InferenceServer.Engine.Tasks.TextClassification;
+using InferenceServer.Engine.Tasks.TokenClassification;
+using InferenceServer.Engine.Tasks.ZeroShot;
 using InferenceServer.Engine.Tokenization;
 using InferenceServer.Http.Middleware;
 
@@ -14,6 +20,8 @@ internal static class PredictionsEndpoint
     private static readonly ErrorNames Names = new(argument =>
         argument.Root is nameof(PredictionsBody.Inputs) or nameof(PredictionsBody.Pairs) or nameof(PredictionsBody.Truncate) or nameof(PredictionsBody.TruncationDirection) ? ErrorNames.SnakeCase.Of(argument) : $"parameters.{ErrorNames.SnakeCase.Of(argument)}");
 
+    private const long BytesPerEntry = 96; // a label, an entity or a token with its short strings and numbers
+
     /// <summary>Maps it.</summary>
     public static void MapPredictions(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/predictions", RunAsync)
         .Describes("predictions", "Ask the model's head", "Fill-mask, text, token and zero-shot classification, question answering, next token, perplexity: the head's own task unless 'task' names another that the model has. 'parameters' are those of the task.", "demo-language", """{"inputs": ["O gato dorme no sofá da sala.", "The cat sleeps on the sofa in the room."], "parameters": {"top_k": 3}}""")
@@ -22,7 +30,7 @@ internal static class PredictionsEndpoint
             new FurtherExample("next-token", "demo-gpt", """{"inputs": "The cat sleeps on the", "parameters": {"top_k": 5}}"""),
             new FurtherExample("perplexity", "demo-gpt", """{"inputs": "The cat sleeps on the sofa.", "task": "perplexity"}"""))
         .WithMetadata(Names)
-        .Refuses(400, 404, 409, 413, 415, 422, 429, 500, 503, 504);
+        .Refuses(400, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504);
 
     private static async Task<JsonAnswer<PredictionsAnswer>> RunAsync(InferenceCall call, JsonBody<PredictionsBody> body)
     {
@@ -30,9 +38,21 @@ internal static class PredictionsEndpoint
         var task = TaskNames.Prediction(call.Model, b.Task);
         var request = Request(task, b, call.Limits.MaxInputs);
         call.Begin(TaskNames.Of(task), request.Inputs.Count);
-        var items = await task.RunAsync(call.Model, request, call.Context);
-        return new(new PredictionsAnswer(call.Model.Manifest.Id, TaskNames.Of(task), items, call.Usage), call);
+        var items = await call.RunAsync(() => task.RunAsync(call.Model, request, call.Context));
+        return new(new PredictionsAnswer(call.Model.Manifest.Id, TaskNames.Of(task), items, call.Usage), call, BytesPerEntry * items.Sum(Entries));
     }
+
+    private static long Entries(PredictionResult result) => result switch
+    {
+        TextClassificationResult r => r.Labels.Count,
+        ZeroShotResult r => r.Labels.Count,
+        QuestionAnsweringResult r => r.Answers.Count,
+        NextTokenResult r => r.Candidates.Count,
+        TokenClassificationResult r => r.Entities.Count,
+        FillMaskResult r => r.Masks.Sum(static mask => (long)mask.Candidates.Count),
+        PerplexityResult r => r.Tokens.Count,
+        _ => 1,
+    };
 
     /// <summary>The request of a task: its parameters by its own record, its inputs by what it takes.</summary>
     /// <exception cref="RequestException">A parameter or an input does not fit.</exception>

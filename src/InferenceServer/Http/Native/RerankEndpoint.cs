@@ -10,10 +10,12 @@ namespace InferenceServer.Http.Native;
 /// <summary><c>POST /api/models/{model}/rerank</c>.</summary>
 internal static class RerankEndpoint
 {
+    private const long BytesPerDocument = 48; // without its text
+
     /// <summary>Maps it.</summary>
     public static void MapRerank(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/rerank", RunAsync)
         .Describes("rerank", "Order documents by a query", "By a cross-encoder's relevance, or by the similarity of vectors when the model is a bi-encoder; best first.", "demo-bert", """{"query": "Where does the cat sleep?", "documents": ["The train leaves at nine.", "The cat sleeps on the sofa.", "O gato dorme no sofá."], "return_documents": true}""")
-        .Refuses(400, 404, 409, 413, 415, 422, 429, 500, 503, 504);
+        .Refuses(400, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504);
 
     private static async Task<JsonAnswer<RerankAnswer>> RunAsync(InferenceCall call, JsonBody<RerankBody> body)
     {
@@ -27,8 +29,8 @@ internal static class RerankEndpoint
 
         Bounds.Count("documents", b.Documents.Length, call.Limits.MaxInputs);
         var request = new RerankRequest { Query = b.Query, Documents = b.Documents, TopN = b.TopN, ReturnDocuments = b.ReturnDocuments ?? false, Truncate = b.Truncate ?? false, TruncationDirection = b.TruncationDirection, RawScores = b.RawScores ?? false };
-        var result = await task.RunAsync(call.Model, request, call.Context);
-        return new(new RerankAnswer(call.Model.Manifest.Id, result.Results, call.Usage), call);
+        var result = await call.RunAsync(() => task.RunAsync(call.Model, request, call.Context));
+        return new(new RerankAnswer(call.Model.Manifest.Id, result.Results, call.Usage), call, result.Results.Sum(static document => BytesPerDocument + (sizeof(char) * (document.Document?.Length ?? 0L))));
     }
 }
 

@@ -9,10 +9,12 @@ namespace InferenceServer.Http.Native;
 /// <summary><c>POST /api/models/{model}/similarity</c>.</summary>
 internal static class SimilarityEndpoint
 {
+    private const long BytesPerToken = 64; // its string and its place
+
     /// <summary>Maps it.</summary>
     public static void MapSimilarity(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/similarity", RunAsync)
         .Describes("similarity", "Compare a text with others", "Cosine, dot product, or negative distance, as the model's folder says. With 'explain', what every pair of tokens contributes; the contributions add up to the score.", "demo-bert", """{"source": "The cat sleeps on the sofa.", "sentences": ["O gato dorme no sofá.", "The train leaves at nine."], "explain": true}""")
-        .Refuses(400, 404, 409, 413, 415, 422, 429, 500, 503, 504);
+        .Refuses(400, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504);
 
     private static async Task<JsonAnswer<SimilarityAnswer>> RunAsync(InferenceCall call, JsonBody<SimilarityBody> body)
     {
@@ -26,10 +28,13 @@ internal static class SimilarityEndpoint
 
         Bounds.Count("sentences", b.Sentences.Length, call.Limits.MaxInputs);
         var request = new SimilarityRequest { Source = b.Source, Sentences = b.Sentences, Explain = b.Explain ?? false, Truncate = b.Truncate ?? false, TruncationDirection = b.TruncationDirection };
-        var result = await task.RunAsync(call.Model, request, call.Context);
+        var result = await call.RunAsync(() => task.RunAsync(call.Model, request, call.Context));
         Bounds.Answer(result.Explanations?.Sum(e => (long)e.SourceTokens.Count * e.SentenceTokens.Count * Bounds.BytesPerNumber) ?? 0, call.Limits, "Send fewer or shorter sentences, or leave 'explain' out.");
-        return new(new SimilarityAnswer(call.Model.Manifest.Id, result.Scores, result.Truncated, result.Explanations, call.Usage), call);
+        return new(new SimilarityAnswer(call.Model.Manifest.Id, result.Scores, result.Truncated, result.Explanations, call.Usage), call, HeldBy(result));
     }
+
+    private static long HeldBy(SimilarityResult result) =>
+        (result.Scores.Count * sizeof(float)) + (result.Explanations?.Sum(static e => (BytesPerToken * (e.SourceTokens.Count + (long)e.SentenceTokens.Count)) + ((long)e.SourceTokens.Count * e.SentenceTokens.Count * sizeof(float))) ?? 0);
 }
 
 /// <summary>A text and those it is compared with.</summary>

@@ -8,10 +8,12 @@ namespace InferenceServer.Http.Native;
 /// <summary><c>POST /api/models/{model}/tokenize</c>.</summary>
 internal static class TokenizeEndpoint
 {
+    private const long BytesPerToken = 80; // numbers, offsets and the reference of its string
+
     /// <summary>Maps it.</summary>
     public static void MapTokenize(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/tokenize", RunAsync)
         .Describes("tokenize", "Turn texts into tokens", "Ids, tokens, offsets and special flags as the model's tokenizer makes them. Empty texts are fine. Nothing is cut unless asked for; with 'max_length' or 'stride' what was cut off follows as 'overflow'.", "demo-bert", """{"inputs": ["O gato dorme no sofá."]}""")
-        .Refuses(400, 404, 409, 413, 415, 422, 429, 500, 503, 504);
+        .Refuses(400, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504);
 
     private static async Task<JsonAnswer<TokenizeAnswer>> RunAsync(InferenceCall call, JsonBody<TokenizeBody> body)
     {
@@ -20,8 +22,8 @@ internal static class TokenizeEndpoint
         b.Inputs.CheckPairs(b.Pairs);
         call.Begin("tokenize", texts.Count);
         var request = new TokenizeRequest { Inputs = texts, Pairs = b.Pairs?.Texts, AddSpecialTokens = b.AddSpecialTokens ?? true, Truncate = b.Truncate ?? false, MaxLength = b.MaxLength, Stride = b.Stride };
-        var result = await TaskNames.Require<TokenizeTask>(call.Model).RunAsync(call.Model, request, call.Context);
-        return new(new TokenizeAnswer(call.Model.Manifest.Id, result.Items, call.Usage), call);
+        var result = await call.RunAsync(() => TaskNames.Require<TokenizeTask>(call.Model).RunAsync(call.Model, request, call.Context));
+        return new(new TokenizeAnswer(call.Model.Manifest.Id, result.Items, call.Usage), call, BytesPerToken * result.Items.Sum(static item => (long)item.Ids.Count + (item.Overflow?.Sum(static piece => (long)piece.Ids.Count) ?? 0)));
     }
 }
 
