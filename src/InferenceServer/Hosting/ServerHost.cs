@@ -1,6 +1,6 @@
 using InferenceServer.Configuration;
+using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Execution;
-using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Serving;
 using InferenceServer.Http.Middleware;
 using Microsoft.AspNetCore.HostFiltering;

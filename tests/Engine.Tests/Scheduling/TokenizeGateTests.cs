@@ -1,6 +1,5 @@
 using System.Diagnostics.Metrics;
 using InferenceServer.Engine.Diagnostics;
-using InferenceServer.Engine.Scheduling;
 using Xunit;
 
 namespace InferenceServer.Engine.Tests.Scheduling;

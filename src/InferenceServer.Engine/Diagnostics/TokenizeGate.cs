@@ -1,6 +1,4 @@
-using InferenceServer.Engine.Diagnostics;
-
-namespace InferenceServer.Engine.Scheduling;
+namespace InferenceServer.Engine.Diagnostics;
 
 /// <summary>
 /// How many large requests tokenise at the same time: each holds a core and several times its bytes while it does. Those beyond wait in the order in which they came; small requests do not
