@@ -14,6 +14,7 @@ return args switch
     ["fuzz", ..] => await FuzzBenchmark.RunAsync([.. args.Skip(1)]),
     ["tokenizers"] => TokenizerBenchmark.Run(),
     ["client", var options] => await LoadGenerator.RunAsync(options), // processes that the others start
+    ["fuzz-graph", var directory] => await GraphFuzzProcess.RunAsync(directory),
     ["raw", var arguments] => RawProcess.Run(arguments),
     ["archives", var folder] => Archives(folder),
     _ => Usage(),
@@ -37,7 +38,7 @@ static int Usage()
         dotnet run -c Release --project tests/Benchmarks [-- server [rounds] [scenario filter]]       the server over HTTP beside raw ONNX Runtime
         dotnet run -c Release --project tests/Benchmarks -- calm [case] [--seconds N] [--retry-share N]    the server under overload, many connections, bulk work, lost clients; memory
         dotnet run -c Release --project tests/Benchmarks -- abuse [case]                              what careless and hostile clients can make the server hold
-        dotnet run -c Release --project tests/Benchmarks -- fuzz [bodies an endpoint] [first]         changed bodies to every endpoint
+        dotnet run -c Release --project tests/Benchmarks -- fuzz bodies|files|graphs [number] [first] changed bodies to every endpoint, changed files and graphs of models
         dotnet run -c Release --project tests/Benchmarks -- tokenizers                                tokenizers, one thread, beside the reference's Rust library
 
         dotnet run -c Release --project tests/Benchmarks -- archives <folder>                         packs <folder>/zoo and <folder>/goldens into the archives of the tests
