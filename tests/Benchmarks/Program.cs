@@ -40,7 +40,7 @@ static int Usage()
         dotnet run -c Release --project tests/Benchmarks -- calm [case] [--seconds N] [--retry-share N]    the server under overload, many connections, bulk work, lost clients; memory
         dotnet run -c Release --project tests/Benchmarks -- abuse [case]                              what careless and hostile clients can make the server hold
         dotnet run -c Release --project tests/Benchmarks -- generation [soak [seconds] [connections]] generated text over HTTP beside a raw loop of ONNX Runtime; random requests at once
-        dotnet run -c Release --project tests/Benchmarks -- fuzz [bodies an endpoint] [first]         changed bodies to every endpoint
+        dotnet run -c Release --project tests/Benchmarks -- fuzz bodies|files|graphs [number] [first] changed bodies to every endpoint, changed files and graphs of models
         dotnet run -c Release --project tests/Benchmarks -- tokenizers                                tokenizers, one thread, beside the reference's Rust library
 
         dotnet run -c Release --project tests/Benchmarks -- archives <folder>                         packs <folder>/zoo and <folder>/goldens into the archives of the tests

@@ -59,14 +59,9 @@ public static class FolderInspection
         }
 
         var device = ExecutionDevice.Resolve(options.Execution, NullLogger.Instance);
-        ModelParts made;
-        try
+        var made = problems.Try(() => new ModelBuilder(device, options, TimeProvider.System).BuildAsync(root, ModelFolders.IdOf(root), problems).GetAwaiter().GetResult());
+        if (made is null)
         {
-            made = new ModelBuilder(device, options, TimeProvider.System).BuildAsync(root, ModelFolders.IdOf(root), problems).GetAwaiter().GetResult();
-        }
-        catch (ModelLoadException e)
-        {
-            problems.Add(e.Message); // the time was over
             return new FolderReport(root, sections, problems.All);
         }
 

@@ -66,6 +66,10 @@ internal sealed class CollectedProblems : ProblemSink
         {
             Add($"The folder cannot be read: {e.Message}");
         }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            Add($"An unexpected error ({e.GetType().Name}) keeps it from loading: {e.Message}");
+        }
 
         return null;
     }

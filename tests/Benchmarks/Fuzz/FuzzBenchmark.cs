@@ -4,16 +4,35 @@ using InferenceServer.TestSupport.Fuzz;
 
 namespace InferenceServer.Benchmarks.Fuzz;
 
-/// <summary>The verb <c>fuzz</c>: changed bodies to every endpoint of a server with the demo models, in numbers that a test run has no time for.</summary>
+/// <summary>The verb <c>fuzz</c>: changed bodies to every endpoint of a server with the demo models, changed files and graphs of model folders, in numbers that a test run has no time for.</summary>
 internal static class FuzzBenchmark
 {
     private const int Bodies = 20_000; // an endpoint
 
-    /// <summary>Runs it: [bodies an endpoint] [number of the first].</summary>
+    private const int Files = 20_000;
+    private const int Graphs = 5_000;
+
+    /// <summary>Runs a mode: bodies [number an endpoint] [first], files [number] [first] or graphs [number] [first].</summary>
     public static async Task<int> RunAsync(string[] args)
     {
-        var count = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture) : Bodies;
-        var seed = args.Length > 1 ? int.Parse(args[1], CultureInfo.InvariantCulture) : 1_000_000;
+        int Number(int at, int otherwise) => args.Length > at ? int.Parse(args[at], CultureInfo.InvariantCulture) : otherwise;
+        var first = Number(2, 1_000_000);
+        switch (args.FirstOrDefault())
+        {
+            case "bodies":
+                return await BodiesAsync(Number(1, Bodies), first);
+            case "files":
+                return await FileFuzz.RunAsync(Number(1, Files), first);
+            case "graphs":
+                return await GraphsAsync(Number(1, Graphs), first);
+            default:
+                Console.Error.WriteLine("fuzz bodies|files|graphs [number] [first]");
+                return 2;
+        }
+    }
+
+    private static async Task<int> BodiesAsync(int count, int seed)
+    {
         using var server = await MeasuredServer.StartAsync(Repository.Models);
         var before = server.ResidentMiB;
         var most = before;
@@ -28,5 +47,19 @@ internal static class FuzzBenchmark
             """);
         fuzz.Wrong.ForEach(Console.WriteLine);
         return fuzz.Wrong.Count == 0 && server.LogLines("   at ") == 0 ? 0 : 1;
+    }
+    private static async Task<int> GraphsAsync(int count, int first)
+    {
+        var fuzz = new GraphFuzz(TestData.Zoo);
+        await fuzz.RunAsync(count, first);
+        Console.WriteLine($"""
+            {Report.Machine}
+            | graphs | outcomes | wrong | processes that ended | most RSS MiB |
+            |--:|---|--:|--:|--:|
+            | {fuzz.Outcomes.Values.Sum()} | {string.Join(", ", fuzz.Outcomes.Select(o => $"{o.Key}: {o.Value}"))} | {fuzz.Wrong.Count} | {fuzz.Crashes.Count} | {fuzz.MostMiB:0} |
+            """);
+        fuzz.Wrong.ForEach(Console.WriteLine);
+        fuzz.Crashes.ForEach(Console.WriteLine);
+        return fuzz.Wrong.Count == 0 ? 0 : 1;
     }
 }

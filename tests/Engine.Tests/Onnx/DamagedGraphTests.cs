@@ -5,6 +5,7 @@ using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Onnx;
 using InferenceServer.Engine.Onnx.Proto;
+using InferenceServer.TestSupport.Fuzz;
 using Xunit;
 
 namespace InferenceServer.Engine.Tests.Onnx;
@@ -96,6 +97,39 @@ public sealed class DamagedGraphTests : IDisposable
 
         Assert.True(read > 10 && refused > 10, $"{read} read, {refused} refused: the changes should do both");
         Assert.True(watch.Elapsed < TimeSpan.FromMinutes(1), $"took {watch.Elapsed}");
+    }
+
+    [Theory]
+    [InlineData("bert-classify")]
+    [InlineData("bert-embed-sdpa")]
+    [InlineData("bert-fused-ort")]
+    [InlineData("gpt2-with-past")]
+    [InlineData("deberta-v2-classify-old")]
+    public void Changed_fields_are_read_or_refused(string model)
+    {
+        var whole = File.ReadAllBytes(Path.Combine(TestData.Zoo, model, "model.onnx"));
+        int read = 0, refused = 0;
+        for (var number = 0; number < 400; number++)
+        {
+            var file = Write("model.onnx", GraphMutation.Of(whole, number));
+            try
+            {
+                Assert.NotEmpty(OnnxGraph.Read(file, Config).ReadModel());
+                read++;
+            }
+            catch (ModelLoadException e)
+            {
+                Assert.NotEmpty(e.Message);
+                refused++;
+            }
+            catch (Exception e)
+            {
+                Assert.Fail($"number {number}: {e}");
+            }
+        }
+
+        Checks.AtLeast(100, read, "files that are read");
+        Checks.AtLeast(20, refused, "files that are refused");
     }
 
     [Fact]

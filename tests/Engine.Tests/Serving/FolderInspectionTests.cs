@@ -27,6 +27,19 @@ public sealed class FolderInspectionTests
     }
 
     [Fact]
+    public void An_error_that_nobody_foresaw_is_a_problem_and_a_cancellation_is_none()
+    {
+        var problems = new CollectedProblems();
+
+        Assert.Null(problems.Try<object>(() => throw new KeyNotFoundException("no such key")));
+        Assert.Throws<OperationCanceledException>(() => problems.Try<object>(() => throw new OperationCanceledException()));
+
+        var problem = Assert.Single(problems.All);
+        Assert.Contains("An unexpected error (KeyNotFoundException)", problem, StringComparison.Ordinal);
+        Assert.Contains("no such key", problem, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_folder_that_is_no_model_and_one_that_is_not_there_are_told()
     {
         using var folder = new Folder(("train.py", "x"));

@@ -36,38 +36,6 @@ public sealed class GraphFuzz(string zoo)
         }
     }
 
-    /// <summary>The graph of a number: bits turned, bytes cut, put in, repeated, lengths made huge.</summary>
-    public static byte[] Change(byte[] graph, int number)
-    {
-        var random = new Random(number);
-        if (random.Next(3) > 0)
-        {
-            return Mutation.Bytes(graph, random);
-        }
-
-        // The names, shapes and attributes of nodes lie between the weights: among them a change means most.
-        var bytes = (byte[])graph.Clone();
-        for (var i = random.Next(1, 6); i > 0; i--)
-        {
-            var at = random.Next(bytes.Length);
-            var length = Math.Min(random.Next(1, 12), bytes.Length - at);
-            switch (random.Next(3))
-            {
-                case 0:
-                    bytes.AsSpan(at, length).Fill(0xFF); // a length or a size beyond all bounds
-                    break;
-                case 1:
-                    bytes.AsSpan(at, length).Clear();
-                    break;
-                default:
-                    bytes.AsSpan(random.Next(bytes.Length - length), length).CopyTo(bytes.AsSpan(at));
-                    break;
-            }
-        }
-
-        return bytes;
-    }
-
     private async Task TryAsync(int[] numbers)
     {
         using var directory = new TemporaryFolder();
@@ -78,7 +46,7 @@ public sealed class GraphFuzz(string zoo)
             TemporaryFolder.Copy(source, folder, file => !Path.GetFileName(file).StartsWith("expected.", StringComparison.Ordinal));
             var graphs = Directory.GetFiles(folder, "*.onnx").Order(StringComparer.Ordinal).ToArray();
             var graph = graphs[number / Sources.Length % graphs.Length];
-            await File.WriteAllBytesAsync(graph, Change(await File.ReadAllBytesAsync(graph), number));
+            await File.WriteAllBytesAsync(graph, GraphMutation.Of(await File.ReadAllBytesAsync(graph), number));
         }
 
         TemporaryFolder.Copy(Path.Combine(zoo, Sources[1]), Path.Combine(directory.Path, Sound));
