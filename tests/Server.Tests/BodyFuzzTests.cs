@@ -3,7 +3,7 @@ using InferenceServer.TestSupport.Fuzz;
 
 namespace InferenceServer.Server.Tests;
 
-/// <summary>Changed bodies to every endpoint. <c>dotnet run -c Release --project tests/Benchmarks -- fuzz</c> sends many more.</summary>
+/// <summary>Changed bodies to every endpoint. <c>dotnet run -c Release --project tests/Benchmarks -- fuzz bodies</c> sends many more.</summary>
 [Collection(ServerCollection.Name)]
 public sealed class BodyFuzzTests(DemoServer demo)
 {

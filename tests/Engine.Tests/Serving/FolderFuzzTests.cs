@@ -22,7 +22,7 @@ public sealed class FolderFuzzTests
         using var directory = new TemporaryFolder();
         var names = new Dictionary<string, string>();
         var from = Path.Combine(TestData.Zoo, source);
-        foreach (var file in Directory.EnumerateFiles(from, "*", SearchOption.AllDirectories).Where(IsChanged))
+        foreach (var file in Directory.EnumerateFiles(from, "*", SearchOption.AllDirectories).Where(FileMutation.IsChanged))
         {
             for (var number = seed; number < seed + changes; number++)
             {
@@ -30,10 +30,7 @@ public sealed class FolderFuzzTests
                 names[id] = $"{Path.GetRelativePath(from, file)} number {number}";
                 var folder = Path.Combine(directory.Path, id);
                 TemporaryFolder.Copy(from, folder, f => !Path.GetFileName(f).StartsWith("expected.", StringComparison.Ordinal));
-                var bytes = Path.GetExtension(file) == ".json"
-                    ? Mutation.Of(await File.ReadAllTextAsync(file, TestContext.Current.CancellationToken), number)
-                    : Mutation.Bytes(await File.ReadAllBytesAsync(file, TestContext.Current.CancellationToken), new Random(number));
-                await File.WriteAllBytesAsync(Path.Combine(folder, Path.GetRelativePath(from, file)), bytes, TestContext.Current.CancellationToken);
+                await File.WriteAllBytesAsync(Path.Combine(folder, Path.GetRelativePath(from, file)), FileMutation.Of(file, number), TestContext.Current.CancellationToken);
             }
         }
 
@@ -58,6 +55,4 @@ public sealed class FolderFuzzTests
         Assert.Contains(states, status => status.State == ModelState.Ready);
         Assert.Contains(states, status => status.State == ModelState.Failed);
     }
-
-    private static bool IsChanged(string file) => Path.GetExtension(file) is ".json" or ".txt" or ".spm" or ".model" && !Path.GetFileName(file).StartsWith("expected.", StringComparison.Ordinal);
 }
