@@ -1,3 +1,4 @@
+using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Generation.Sampling;
 using InferenceServer.Engine.Tokenization;
@@ -64,6 +65,7 @@ internal sealed class BeamSequences(GenerationRun run, int[] prompt, GenerationP
         }
 
         Done();
+        run.End(hypotheses.Count > 0 ? null : new InferenceException(ErrorCode.Unprocessable, $"The bans of the request leave no text that could follow. Ban fewer tokens."));
         return [];
     }
 

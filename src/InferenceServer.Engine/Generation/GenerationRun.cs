@@ -126,6 +126,9 @@ public sealed class GenerationRun
         Ended();
     }
 
+    /// <summary>No choice follows: a search may find fewer than were asked for, or none, which is the failure.</summary>
+    internal void End(Exception? failure) => Close(failure);
+
     /// <summary>Ends all choices with a failure.</summary>
     internal void Fail(Exception exception) => Close(exception);
 

@@ -65,6 +65,9 @@ public sealed record GenerationConfig
     /// <summary><c>min_new_tokens</c>.</summary>
     public int? MinNewTokens { get; private init; }
 
+    /// <summary><c>min_length</c>: least tokens before an end, a decoder's start token or prompt included.</summary>
+    public int? MinLength { get; private init; }
+
     /// <summary><c>max_new_tokens</c>.</summary>
     public int? MaxNewTokens { get; private init; }
 
@@ -111,6 +114,7 @@ public sealed record GenerationConfig
         Add("num_beams", NumBeams is 1 ? null : NumBeams);
         Add("length_penalty", NumBeams > 1 ? LengthPenalty : null);
         Add("min_new_tokens", MinNewTokens is 0 ? null : MinNewTokens);
+        Add("min_length", MinLength is 0 ? null : MinLength);
         Add("max_new_tokens", MaxNewTokens);
         if (BadWordsIds.Count > 0)
         {
@@ -171,6 +175,7 @@ public sealed record GenerationConfig
             RepetitionPenalty = sampler.Number("repetition_penalty", 1e-3, 1000),
             NoRepeatNgramSize = sampler.Whole("no_repeat_ngram_size", 0),
             MinNewTokens = reader.Whole("min_new_tokens", 0),
+            MinLength = reader.Whole("min_length", 0),
             MaxNewTokens = reader.Whole("max_new_tokens", 1),
             NumBeams = sampler.Whole("num_beams", 1),
             LengthPenalty = sampler.Number("length_penalty", -100, 100),

@@ -144,6 +144,23 @@ public sealed class BigramTests
         Assert.Equal(score, choice.Score!.Value, 3);
     }
 
+    [Fact]
+    public async Task A_search_that_finds_fewer_texts_than_asked_for_gives_those()
+    {
+        await using var bigram = await BigramModel.LoadAsync(new Dictionary<int, (int, float)[]> { [50] = [(100, 5)] });
+        async Task<IReadOnlyList<GenerationChoice>> Of(GenerateRequest request) => await (await new GenerateTask().StartAsync(bigram.Model, request, new RequestContext())).CompleteAsync().WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+        var forced = await Of(new GenerateRequest { InputIds = [50], MaxNewTokens = 1, NumBeams = 4, N = 4, ForcedBosTokenId = 100 });
+        Assert.Equal([100], Assert.Single(forced).TokenIds);
+        Assert.All(await Of(new GenerateRequest { InputIds = [50], MaxNewTokens = 2, NumBeams = 4, N = 4, ForcedBosTokenId = 100 }), choice => Assert.InRange(choice.Score!.Value, -100, 0));
+    }
+
+    [Fact]
+    public async Task A_temperature_that_is_no_float_is_greedy()
+    {
+        await using var bigram = await BigramModel.LoadAsync(new Dictionary<int, (int, float)[]> { [50] = [(100, 5)] });
+        Assert.Equal([100], (await bigram.GenerateAsync(new GenerateRequest { InputIds = [50], MaxNewTokens = 1, Temperature = 1e-50, Seed = 1 })).TokenIds);
+    }
+
     private static Task<BigramModel> Chain() => BigramModel.LoadAsync(Emoji.Zip(Emoji.Skip(1)).ToDictionary(pair => pair.First, pair => new[] { (pair.Second, 9f) }));
 
     private static (int, float)[] Distribution(params (int Id, double Share)[] shares) => [.. shares.Select(share => (share.Id, (float)Math.Log(share.Share)))];

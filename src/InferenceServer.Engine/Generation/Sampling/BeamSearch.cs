@@ -35,6 +35,7 @@ public sealed record BeamHypothesis(IReadOnlyList<int> TokenIds, double Score);
 public sealed class BeamSearch(BeamOptions options, int[] prompt)
 {
     private const double Worst = -1e9;
+    private const double Impossible = Worst / 1e4; // of a beam that was never one, whatever its length divides it by
 
     private readonly SamplingOptions processors = options.Processors;
     private readonly bool hasProcessors = !LogitsProcessors.AreNone(options.Processors);
@@ -89,9 +90,9 @@ public sealed class BeamSearch(BeamOptions options, int[] prompt)
         return [.. next.Select(c => (c.Candidate.Parent, c.Candidate.Token))];
     }
 
-    /// <summary>The best finished texts.</summary>
+    /// <summary>The best finished texts: fewer than were asked for where bans or forced tokens leave fewer.</summary>
     public IReadOnlyList<BeamHypothesis> Finish() =>
-        [.. finished.Where(beam => beam.IsFinished).Take(options.Count).Select(beam => new BeamHypothesis(beam.Ids, beam.Score))];
+        [.. finished.Where(beam => beam.IsFinished && beam.Score > Impossible).Take(options.Count).Select(beam => new BeamHypothesis(beam.Ids, beam.Score))];
 
     private Span<float> LogProbabilities(ReadOnlySpan<float> logits, int[] generated)
     {

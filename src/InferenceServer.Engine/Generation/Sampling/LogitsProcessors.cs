@@ -49,7 +49,7 @@ internal static class LogitsProcessors
         }
 
         Ban(logits, options.SuppressTokens);
-        if (generated.Length == 0)
+        if (generated.Length == (options.ForcedBosTokenId is null ? 0 : 1))
         {
             Ban(logits, options.BeginSuppressTokens);
         }
@@ -113,7 +113,7 @@ internal static class LogitsProcessors
         foreach (var word in options.BadWordsIds)
         {
             // A word that is an end token alone is left to the rules about the end.
-            if (word.Count == 0 || (word.Count == 1 && options.EosTokenIds.Contains(word[0])) || word.Count - 1 > all.Length)
+            if (word.Count == 0 || (word.Count == 1 && options.EosTokenIds.Contains(word[0])) || (word.Count > 1 && word.Count > all.Length))
             {
                 continue;
             }

@@ -12,6 +12,8 @@ namespace InferenceServer.Engine.Generation.Sampling;
 /// <param name="seed">What drawn tokens depend on.</param>
 public sealed class TokenSelector(SamplingOptions options, ulong seed)
 {
+    private const double Least = -9999; // for the logarithm of nothing, of a token that was forced against the graph
+
     private readonly bool isPlain = !options.DoSample && options.LogProbs is null && LogitsProcessors.AreNone(options);
     private float[] scores = [];
     private float[] probabilities = [];
@@ -77,7 +79,7 @@ public sealed class TokenSelector(SamplingOptions options, ulong seed)
             top.RemoveAll(token => !double.IsFinite(token.LogProb)); // ruled out by the graph: no number for them
         }
 
-        return new SelectedToken(chosen, logits[chosen] - norm, top);
+        return new SelectedToken(chosen, Math.Max(Least, logits[chosen] - norm), top);
     }
 
     /// <summary>The logarithm of the sum of the exponentials, in double precision.</summary>
@@ -138,15 +140,16 @@ public sealed class TokenSelector(SamplingOptions options, ulong seed)
                 }
             }
 
-            while (queue.TryDequeue(out var id, out var weight))
+            // Those that are as good as the last of them stay too.
+            queue.TryPeek(out _, out var last);
+            for (var id = 0; id < weights.Length; id++)
             {
-                if (weight > 0)
+                if (weights[id] > 0 && weights[id] >= last)
                 {
-                    kept.Add((id, weight));
+                    kept.Add((id, weights[id]));
                 }
             }
 
-            kept.Reverse();
             return (kept, kept.Sum(candidate => (double)candidate.Weight));
         }
 

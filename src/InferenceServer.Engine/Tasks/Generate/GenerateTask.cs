@@ -47,7 +47,7 @@ public sealed class GenerateTask : ITask
             throw InferenceException.Unprocessable(argument, $"{argument} is {prompt.Length} tokens long, and prompt and text together may have {generator.MaxTokens} ({model.MaxTokensSource}): there is no room for a token. Shorten it.");
         }
 
-        var plan = Plan(request, generator, room);
+        var plan = Plan(request, generator, prompt.Length, room);
         if (request.Echo)
         {
             plan = plan with { Echo = request.Prompt ?? model.Tokenizer.Decode(prompt, skipSpecialTokens: true) };
@@ -119,17 +119,17 @@ public sealed class GenerateTask : ITask
         }
     }
 
-    private static GenerationPlan Plan(GenerateRequest request, Generator generator, int room)
+    private static GenerationPlan Plan(GenerateRequest request, Generator generator, int promptLength, int room)
     {
         var files = generator.Defaults;
         var most = Math.Min(room, request.MaxNewTokens ?? files.MaxNewTokens ?? DefaultNewTokens);
         var beams = request.NumBeams ?? (request.Temperature > 0 || request.Logprobs is not null || request.Stop.Count > 0 ? 1 : files.NumBeams) ?? 1;
-        var draws = beams == 1 && (request.Temperature is { } asked ? asked > 0 : files.DoSample || request.Seed is not null || request.TopK is not null || request.TopP is not null || request.MinP is not null || request.TypicalP is not null);
+        var draws = beams == 1 && (request.Temperature is { } asked ? (float)asked > 0 : (files.DoSample && !((float?)files.Temperature == 0)) || request.Seed is not null || request.TopK is not null || request.TopP is not null || request.MinP is not null || request.TypicalP is not null);
         int[] ends = [.. files.EosTokenIds.Concat(request.StopTokenIds).Distinct()];
         var sampling = new SamplingOptions
         {
             DoSample = draws,
-            Temperature = (float)(request.Temperature is > 0 ? request.Temperature.Value : files.DoSample && files.Temperature is > 0 ? files.Temperature.Value : 1),
+            Temperature = (float?)request.Temperature is > 0 and var own ? own : files.DoSample && (float?)files.Temperature is > 0 and var theirs ? theirs : 1,
             TopK = request.TopK ?? files.TopK ?? 0,
             TopP = (float)(request.TopP ?? files.TopP ?? 1),
             MinP = (float)(request.MinP ?? files.MinP ?? 0),
@@ -142,10 +142,10 @@ public sealed class GenerateTask : ITask
             BadWordsIds = request.BadWordsIds ?? files.BadWordsIds,
             SuppressTokens = request.SuppressTokens ?? files.SuppressTokens,
             BeginSuppressTokens = files.BeginSuppressTokens,
-            MinNewTokens = Math.Min(request.MinNewTokens ?? files.MinNewTokens ?? 0, most),
+            MinNewTokens = Math.Min(request.MinNewTokens ?? files.MinNewTokens ?? Math.Max(0, (files.MinLength ?? 0) - (generator.IsEncoderDecoder ? 1 : promptLength)), most),
             MaxNewTokens = most,
             EosTokenIds = ends,
-            ForcedBosTokenId = request.ForcedBosTokenId ?? files.ForcedBosTokenId,
+            ForcedBosTokenId = request.ForcedBosTokenId ?? (generator.IsEncoderDecoder || promptLength == 1 ? files.ForcedBosTokenId : null),
             ForcedEosTokenId = files.ForcedEosTokenId,
             LogProbs = request.Logprobs,
         };

@@ -93,6 +93,30 @@ public sealed class TokenSelectorTests
     }
 
     [Fact]
+    public void Bans_and_forced_tokens_are_the_reference_s()
+    {
+        static int[] Allowed(SamplingOptions options, int[] prompt, int[] generated)
+        {
+            var logits = new float[6];
+            LogitsProcessors.Apply(options, logits, prompt, generated);
+            return [.. Enumerable.Range(0, 6).Where(id => logits[id] > float.NegativeInfinity)];
+        }
+
+        Assert.Equal([0, 1, 2, 4, 5], Allowed(new SamplingOptions { NoRepeatNgramSize = 2 }, [1, 3], [2, 1]));
+        Assert.Equal([0, 1, 2, 3, 4, 5], Allowed(new SamplingOptions { NoRepeatNgramSize = 3 }, [1, 3], [2, 1]));
+        Assert.Equal([0, 1, 2, 3, 4], Allowed(new SamplingOptions { BadWordsIds = [[5], [1, 2]] }, [3], []));
+        Assert.Equal([0, 1, 3, 4, 5], Allowed(new SamplingOptions { BadWordsIds = [[1, 2]] }, [3, 1], []));
+        Assert.Equal([0, 1, 2, 3, 4, 5], Allowed(new SamplingOptions { BadWordsIds = [[1, 2]] }, [1], [])); // as long as the context and one more: not looked at
+        Assert.Equal([1, 2, 3, 4, 5], Allowed(new SamplingOptions { MinNewTokens = 2, EosTokenIds = [0] }, [3], [1]));
+        Assert.Equal([0, 1, 2, 3, 4, 5], Allowed(new SamplingOptions { MinNewTokens = 2, EosTokenIds = [0] }, [3], [1, 1]));
+        Assert.Equal([4], Allowed(new SamplingOptions { ForcedBosTokenId = 4 }, [3], []));
+        Assert.Equal([0], Allowed(new SamplingOptions { ForcedEosTokenId = 0, MaxNewTokens = 3 }, [3], [1, 1]));
+        Assert.Equal([0, 1, 2, 3, 4], Allowed(new SamplingOptions { BeginSuppressTokens = [5] }, [3], []));
+        Assert.Equal([0, 1, 2, 3, 4, 5], Allowed(new SamplingOptions { BeginSuppressTokens = [5] }, [3], [1]));
+        Assert.Equal([0, 1, 2, 3, 4], Allowed(new SamplingOptions { BeginSuppressTokens = [5], ForcedBosTokenId = 5 }, [3], [5])); // moved behind the forced one
+    }
+
+    [Fact]
     public void The_large_vocabulary_of_top_p_is_that_of_a_whole_sort()
     {
         var random = new Random(1);
