@@ -12,6 +12,7 @@ namespace InferenceServer.Engine.Generation.Sampling;
 /// <param name="seed">What drawn tokens depend on.</param>
 public sealed class TokenSelector(SamplingOptions options, ulong seed)
 {
+    private const ulong Golden = 0x9E3779B97F4A7C15UL;
     private const double Least = -9999; // for the logarithm of nothing, of a token that was forced against the graph
 
     private readonly bool isPlain = !options.DoSample && options.LogProbs is null && LogitsProcessors.AreNone(options);
@@ -107,18 +108,31 @@ public sealed class TokenSelector(SamplingOptions options, ulong seed)
         CutMinP(kept);
         kept = CutTypical(kept);
 
-        var total = kept.Sum(candidate => (double)candidate.Weight);
-        var point = Uniform(seed, position) * total;
+        return Race(kept, position);
+    }
+
+    // The token whose exponential variable of rate weight comes first has been drawn by its weight (the Gumbel-max trick, Maddison et al., NIPS 2014). Each has a variable of
+    // its own, so weights that another batch rounds otherwise seldom change who wins; in a sum over all of them every border would move.
+    private int Race(List<(int Id, float Weight)> kept, int position)
+    {
+        var own = Mix(Mix(seed) + ((ulong)position * Golden));
+        var (winner, first) = (kept[0].Id, double.PositiveInfinity);
         foreach (var (id, weight) in kept)
         {
-            point -= weight;
-            if (point < 0)
+            var uniform = ((Mix(own + ((ulong)id * Golden)) >> 11) + 1) * (1.0 / (1UL << 53)); // (0, 1]
+            if (1 - uniform > first * weight)
             {
-                return id;
+                continue; // -ln u is 1 - u at least: it is no earlier
+            }
+
+            var time = -Math.Log(uniform) / weight;
+            if (time < first)
+            {
+                (winner, first) = (id, time);
             }
         }
 
-        return kept[^1].Id;
+        return winner;
     }
 
     // The tokens that may be drawn, all with a weight or the best of them, and the weight of all that the next cut counts.
@@ -220,12 +234,10 @@ public sealed class TokenSelector(SamplingOptions options, ulong seed)
         return [.. distances.Where(d => d.Distance <= most).Select(d => d.candidate)];
     }
 
-    /// <summary>A number in [0, 1) by seed and position: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) of both.</summary>
-    internal static double Uniform(ulong seed, int position) => (Mix(Mix(seed) + ((ulong)position * 0x9E3779B97F4A7C15UL)) >> 11) * (1.0 / (1UL << 53));
-
+    // SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
     private static ulong Mix(ulong z)
     {
-        z += 0x9E3779B97F4A7C15UL;
+        z += Golden;
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9UL;
         z = (z ^ (z >> 27)) * 0x94D049BB133111EBUL;
         return z ^ (z >> 31);
