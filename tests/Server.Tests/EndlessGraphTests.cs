@@ -40,7 +40,7 @@ public sealed class EndlessGraphTests
     public async Task A_run_that_nothing_ends_does_not_keep_the_process()
     {
         using var models = Models(EndlessGraph.OnToken(Rare));
-        await using var server = await ServerProcess.StartAsync(models.Path, new Dictionary<string, string?> { ["Shutdown__TimeoutSeconds"] = "0", ["Limits__RequestTimeoutSeconds"] = "1" });
+        await using var server = await ServerProcess.StartAsync(models.Path, new Dictionary<string, string?> { ["Shutdown__TimeoutSeconds"] = "0", ["Limits__RequestTimeoutSeconds"] = "4" });
         Assert.Equal(200, (await server.Client.PostAsync("/api/models/endless/embeddings", """{"inputs": [[2, 5]]}""")).Status);
         Assert.Equal(504, (await server.Client.PostAsync("/api/models/endless/embeddings", $$"""{"inputs": [[2, {{Rare}}]]}""")).Status);
 
