@@ -174,6 +174,22 @@ public sealed class GenerationTests(DemoServer demo, ZooServer zoo)
     }
 
     [Fact]
+    public async Task Waiting_prompts_and_answers_are_bounded()
+    {
+        await using var server = await ServerProcess.StartAsync(Repository.Models, new Dictionary<string, string?> { ["Limits__MaxAnswerBytes"] = "100000", ["Queue__MaxWaitingSequences"] = "100", ["Generation__MaxSequences"] = "50" });
+        var large = await server.Client.PostAsync(Gpt, """{"prompt": "a", "n": 40, "max_new_tokens": 200}""");
+        Assert.Equal(413, large.Status);
+        Assert.Contains("Limits:MaxAnswerBytes", (string)large.Json["detail"]!, StringComparison.Ordinal);
+
+        var answers = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => server.Client.PostAsync(Gpt, """{"prompt": "Para abrir um arquivo,", "n": 40, "max_new_tokens": 30, "temperature": 1}""")));
+        Assert.Contains(answers, answer => answer.Status == 200);
+        Assert.Contains(answers, answer => answer.Status == 429);
+        Assert.All(answers, answer => Assert.True(answer.Status is 200 or 429, answer.Json.ToJsonString()));
+        Assert.Equal(200, (await server.Client.PostAsync(Gpt, """{"prompt": "a", "max_new_tokens": 2}""")).Status); // nothing is counted that is not there any more
+        server.AssertCleanLog();
+    }
+
+    [Fact]
     public async Task Embeddings_are_answered_while_eight_sequences_generate()
     {
         var generating = Enumerable.Range(0, 8).Select(i => demo.Client.PostAsync(Gpt, $$$"""{"prompt": "Para abrir um arquivo,", "temperature": 1, "seed": {{{i}}}, "max_new_tokens": 240, "logit_bias": {"0": -100}}""")).ToArray();

@@ -107,6 +107,8 @@ internal sealed class DecodingBatch : IDisposable
 
         public int Tokens => batch.Rows;
 
+        public long Bytes => batch.Cache.Tokens * batch.decoder.TokenBytes;
+
         public void Run(IGraphVariant variant, CancellationToken terminate)
         {
             var members = batch.members;
@@ -142,6 +144,9 @@ internal sealed class PrefillStep(Decoder decoder, KvCache cache, int[] ids, Row
 
     /// <inheritdoc/>
     public int Tokens => ids.Length;
+
+    /// <inheritdoc/>
+    public long Bytes => (cache.Tokens + ids.Length) * decoder.TokenBytes;
 
     /// <summary>What the group's rows are next, after its last part.</summary>
     public IReadOnlyList<(int Parent, int Token)> Next { get; private set; } = [];

@@ -42,7 +42,7 @@ public sealed class Generator : IAsyncDisposable
         MaxSequences = options.MaxSequences;
         loop = new StepLoop(decoder, executors, options, model, time);
         MaxTokens = (int)Math.Min(maxTokens ?? int.MaxValue, Math.Min(int.MaxValue, loop.Budget));
-        StartTokenId = encoder is null ? null : defaults.DecoderStartTokenId ?? defaults.BosTokenId ?? tokenizer.Named.Bos?.Id ?? tokenizer.Named.Pad?.Id ?? 0;
+        StartTokenId = encoder is null ? null : StartOf(defaults, tokenizer);
     }
 
     /// <summary>How the folder wants text to be generated.</summary>
@@ -66,6 +66,10 @@ public sealed class Generator : IAsyncDisposable
     /// <summary>Sequences that wait or run.</summary>
     public int Running => loop.Count;
 
+    /// <summary>What a decoder begins with: what the folder says, else the beginning of a text, else the padding.</summary>
+    internal static int StartOf(GenerationConfig defaults, Tokenizer tokenizer) =>
+        defaults.DecoderStartTokenId ?? defaults.BosTokenId ?? tokenizer.Named.Bos?.Id ?? tokenizer.Named.Pad?.Id ?? 0;
+
     /// <summary>The text of one token alone, special ones included.</summary>
     public string TextOf(int id) => tokenizer.Decode([id], skipSpecialTokens: false);
 
@@ -86,11 +90,7 @@ public sealed class Generator : IAsyncDisposable
         }
 
         var groups = plan.Beams is null ? plan.Choices : 1;
-        if (encoder is null)
-        {
-            admission.Admit(context, groups, (long)groups * prompt.Length);
-            admission.Leave(groups, (long)groups * prompt.Length); // what waits is counted by the loop's own runs
-        }
+        admission.Admit(context, groups, (long)groups * prompt.Length);
 
         RowGroup? first = null;
         var run = new GenerationRun(context, plan.Choices, prompt.Length, plan.Sampling.LogProbs is not null, time, () => first?.Started ?? 0, () => EngineMetrics.Generation(model, -groups));
@@ -102,7 +102,8 @@ public sealed class Generator : IAsyncDisposable
                 run.Before(i, plan.Echo);
             }
 
-            RowGroup group = plan.Beams is null ? new SampledSequence(run, i, begin, plan, tokenizer, states) : new BeamSequences(run, begin, plan, tokenizer, states);
+            Action waits = () => admission.Leave(1, prompt.Length);
+            RowGroup group = plan.Beams is null ? new SampledSequence(run, i, begin, plan, tokenizer, states) { Waits = waits } : new BeamSequences(run, begin, plan, tokenizer, states) { Waits = waits };
             first ??= group;
             loop.Submit(group);
         }

@@ -29,7 +29,10 @@ internal abstract class RowGroup(RequestContext context, EncoderStates? encoder)
     public bool IsDone { get; private set; }
 
     /// <summary>When its first run began, as a timestamp; 0 before.</summary>
-    public long Started { get; set; }
+    public long Started { get; private set; }
+
+    /// <summary>What it holds while it waits for its first run.</summary>
+    public Action? Waits { get; init; }
 
     /// <summary>Reads the logits after the last token of its row <paramref name="row"/>.</summary>
     /// <exception cref="InferenceException">They are no numbers.</exception>
@@ -38,12 +41,27 @@ internal abstract class RowGroup(RequestContext context, EncoderStates? encoder)
     /// <summary>What its rows are next: the row that each goes on from, and its new token. Empty when it has ended.</summary>
     public abstract IReadOnlyList<(int Parent, int Token)> Advance();
 
+    /// <summary>Its first run begins.</summary>
+    public void Begin(long timestamp)
+    {
+        if (Started == 0)
+        {
+            Started = timestamp;
+            Waits?.Invoke();
+        }
+    }
+
     /// <summary>Ends it with a failure.</summary>
     public void Fail(Exception exception)
     {
         if (!IsDone)
         {
             IsDone = true;
+            if (Started == 0)
+            {
+                Waits?.Invoke();
+            }
+
             OnFailed(exception);
         }
     }

@@ -205,11 +205,7 @@ internal sealed class StepLoop : IAsyncDisposable
 
     private async Task PrefillAsync(RowGroup group)
     {
-        if (group.Started == 0)
-        {
-            group.Started = time.GetTimestamp();
-        }
-
+        group.Begin(time.GetTimestamp());
         int[] prompt = [.. group.Prompt];
         KvCache? cache = null;
         IReadOnlyList<(int Parent, int Token)> next = [];
@@ -307,13 +303,7 @@ internal sealed class StepLoop : IAsyncDisposable
             incoming.RemoveAll(batch => Drops(batch, putBack));
             foreach (var batch in running)
             {
-                var joins = new List<DecodingBatch>();
-                for (var rows = batch.Rows; Shares && incoming.Count > 0 && batch.Cache.Encoder is null && incoming[0].Cache.Encoder is null && rows + incoming[0].Rows <= options.MaxSequences; rows += incoming[0].Rows, incoming.RemoveAt(0))
-                {
-                    joins.Add(incoming[0]);
-                }
-
-                batch.Change(group => IsGone(group) || putBack.Contains(group), joins);
+                batch.Change(group => IsGone(group) || putBack.Contains(group), Companions(batch, incoming));
             }
 
             // Those that came together make the first batch together.
@@ -321,13 +311,7 @@ internal sealed class StepLoop : IAsyncDisposable
             {
                 var first = incoming[0];
                 incoming.RemoveAt(0);
-                var joins = new List<DecodingBatch>();
-                for (var rows = first.Rows; Shares && incoming.Count > 0 && first.Cache.Encoder is null && incoming[0].Cache.Encoder is null && rows + incoming[0].Rows <= options.MaxSequences; rows += incoming[0].Rows, incoming.RemoveAt(0))
-                {
-                    joins.Add(incoming[0]);
-                }
-
-                if (joins.Count > 0)
+                if (Companions(first, incoming) is { Count: > 0 } joins)
                 {
                     first.Change(IsGone, joins);
                 }
@@ -344,6 +328,21 @@ internal sealed class StepLoop : IAsyncDisposable
             toPrefill.Set(); // there may be room now
             return running.Count > 0;
         }
+    }
+
+    // Takes out of what comes those that can share the steps of a batch.
+    private List<DecodingBatch> Companions(DecodingBatch batch, List<DecodingBatch> incoming)
+    {
+        var joins = new List<DecodingBatch>();
+        var rows = batch.Rows;
+        while (Shares && incoming.Count > 0 && batch.Cache.Encoder is null && rows + incoming[0].Rows <= options.MaxSequences)
+        {
+            rows += incoming[0].Rows;
+            joins.Add(incoming[0]);
+            incoming.RemoveAt(0);
+        }
+
+        return joins;
     }
 
     private static bool Drops(DecodingBatch batch, HashSet<RowGroup> putBack)

@@ -179,11 +179,9 @@ public sealed record GenerationConfig
             MaxNewTokens = reader.Whole("max_new_tokens", 1),
             NumBeams = sampler.Whole("num_beams", 1),
             LengthPenalty = sampler.Number("length_penalty", -100, 100),
-            EarlyStopping = sampler.Get("early_stopping") is { ValueKind: JsonValueKind.True or JsonValueKind.False or JsonValueKind.String } early
-                ? (early.ValueKind == JsonValueKind.String ? null : early.ValueKind == JsonValueKind.True, true)
-                : default,
+            EarlyStopping = sampler.EarlyStopping("early_stopping"),
         };
-        return read with { Notes = [.. reader.Notes, .. ReferenceEquals(sampler, reader) ? [] : sampler.Notes] };
+        return read with { Notes = [.. ((Reader[])[reader, older, genai, inner]).SelectMany(r => r.Notes).Distinct()] };
     }
 
     private sealed class Reader(string file, JsonElement root)
@@ -198,7 +196,33 @@ public sealed record GenerationConfig
 
         public JsonElement? Get(string name) => Exists && root.TryGetProperty(name, out var value) && value.ValueKind is not (JsonValueKind.Null or JsonValueKind.Undefined) ? value : null;
 
-        public bool Flag(string name) => Get(name) is { ValueKind: JsonValueKind.True };
+        public bool Flag(string name)
+        {
+            if (Get(name) is { ValueKind: not (JsonValueKind.True or JsonValueKind.False) } value)
+            {
+                Ill(name, value, "true or false");
+            }
+
+            return Get(name) is { ValueKind: JsonValueKind.True };
+        }
+
+        public (bool? Value, bool IsGiven) EarlyStopping(string name)
+        {
+            switch (Get(name))
+            {
+                case null:
+                    return default;
+                case { ValueKind: JsonValueKind.True }:
+                    return (true, true);
+                case { ValueKind: JsonValueKind.False }:
+                    return (false, true);
+                case { ValueKind: JsonValueKind.String } text when text.ValueEquals("never"):
+                    return (null, true);
+                case { } value:
+                    Ill(name, value, "true, false or \"never\"");
+                    return default;
+            }
+        }
 
         public double? Number(string name, double least, double most)
         {

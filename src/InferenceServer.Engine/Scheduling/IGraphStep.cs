@@ -14,6 +14,9 @@ internal interface IGraphStep
     /// <summary>New tokens of all rows: what the run costs.</summary>
     int Tokens { get; }
 
+    /// <summary>Bytes of the state that goes into the run, and comes out of it anew.</summary>
+    long Bytes { get; }
+
     /// <summary>Runs; on a worker's thread.</summary>
     /// <exception cref="OperationCanceledException"><paramref name="terminate"/> fired.</exception>
     void Run(IGraphVariant variant, CancellationToken terminate);

@@ -316,6 +316,7 @@ internal sealed class Scheduler
             bytes = executor.Graph.PeakBytes(set, 1, next.PaddedLength);
         }
 
+        bytes += next.Group is StepGroup group ? 2 * group.Step.Bytes : 0; // as it goes in and as it comes out
         var batch = new Batch(executor, items, executor.Graph.Opened(set, plan.Threads)!, plan.Threads, plan.Cost, bytes);
         models.Choose(executor);
         models.Charge(executor, plan.Cost * plan.Threads);

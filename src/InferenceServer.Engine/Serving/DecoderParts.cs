@@ -107,7 +107,7 @@ internal sealed class DecoderParts : IDisposable
 
         if (manifest.Files.IsEncoderDecoder && defaults.DecoderStartTokenId is null)
         {
-            yield return $"No file says what the decoder starts with (decoder_start_token_id): {(defaults.BosTokenId is { } bos ? $"the token {bos} (bos_token_id)" : "the tokenizer's first special token")} is taken.";
+            yield return $"No file says what the decoder starts with (decoder_start_token_id): the token {Generator.StartOf(defaults, tokenizer)} is taken, {(defaults.BosTokenId is not null ? "the files' bos_token_id" : "the tokenizer's own beginning or padding")}.";
         }
     }
 

@@ -1,7 +1,7 @@
 // Every word that the page shows, in both languages.
 export const words = {
   en: {
-    lead: 'Embeddings, predictions and attention of pretrained models, over REST.',
+    lead: 'Embeddings, predictions, generated text and attention of pretrained models, over REST.',
     swagger: 'Try every operation (Swagger UI)',
     document: 'OpenAPI document',
     list: 'Models as JSON',

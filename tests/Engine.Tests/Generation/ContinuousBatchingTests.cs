@@ -96,6 +96,22 @@ public sealed class ContinuousBatchingTests : IAsyncLifetime
         }
     }
 
+    [Fact]
+    public async Task A_graph_with_one_scale_for_all_activations_keeps_its_cache_and_runs_each_sequence_alone()
+    {
+        var model = await LoadAsync("llama-int8", file: "model_quantized.onnx");
+        Assert.DoesNotContain(registry!.Get(id).Status.Notes, note => note.Contains("other logits", StringComparison.Ordinal));
+        var cases = Cases("llama-int8");
+        var alone = new List<int[]>();
+        foreach (var one in cases)
+        {
+            alone.Add(await GreedyAsync(model, one));
+        }
+
+        Assert.Equal(alone, await Task.WhenAll(cases.Select(one => GreedyAsync(model, one))));
+        Assert.Equal(2 * cases.Count, Count("inference.generation.runs" + "prefill")); // no prompt in parts, none known from before
+    }
+
     [Theory]
     [InlineData("llama-gqa-with-past")]
     [InlineData("llama-genai-gqa")]
@@ -227,11 +243,11 @@ public sealed class ContinuousBatchingTests : IAsyncLifetime
         }
     }
 
-    private async Task<Model> LoadAsync(string folder, GenerationOptions? options = null)
+    private async Task<Model> LoadAsync(string folder, GenerationOptions? options = null, string? file = null)
     {
         id = $"{folder}-{Guid.NewGuid():n}";
-        TemporaryFolder.Copy(Path.Combine(TestData.Zoo, folder), Path.Combine(directory.Path, id), file => !Path.GetFileName(file).StartsWith("expected.", StringComparison.Ordinal));
-        registry = new ModelRegistry(new LoadingOptions { Directory = directory.Path, Execution = new ExecutionOptions { Provider = ExecutionProvider.Cpu, Workers = 2 }, Generation = options ?? new GenerationOptions() });
+        TemporaryFolder.Copy(Path.Combine(TestData.Zoo, folder), Path.Combine(directory.Path, id), copied => !Path.GetFileName(copied).StartsWith("expected.", StringComparison.Ordinal));
+        registry = new ModelRegistry(new LoadingOptions { Directory = directory.Path, Execution = new ExecutionOptions { Provider = ExecutionProvider.Cpu, Workers = 2 }, Generation = options ?? new GenerationOptions(), Models = file is null ? [] : new Dictionary<string, ModelSettings> { [id] = new() { File = file } } });
         await registry.LoadAllAsync(TestContext.Current.CancellationToken);
         var status = registry.Get(id).Status;
         Assert.True(status.State == ModelState.Ready, status.Reason);

@@ -69,7 +69,7 @@ public sealed class GenerationDefaultsTests
     {
         await WithAsync("bart", generation => generation.AsObject().Remove("decoder_start_token_id"), config => config.AsObject().Remove("decoder_start_token_id"), async (model, notes) =>
         {
-            Assert.Contains(notes, note => note.Contains("decoder_start_token_id", StringComparison.Ordinal) && note.Contains("bos_token_id", StringComparison.Ordinal));
+            Assert.Contains(notes, note => note.Contains("decoder_start_token_id", StringComparison.Ordinal) && note.Contains("the token 0 is taken", StringComparison.Ordinal));
             Assert.NotEmpty((await GenerateAsync(model, new GenerateRequest { Prompt = "The server answers", MaxNewTokens = 4 })).TokenIds);
         });
     }
@@ -77,12 +77,13 @@ public sealed class GenerationDefaultsTests
     [Fact]
     public void Values_that_cannot_be_are_left_out_with_a_note()
     {
-        var read = GenerationConfig.From(Json("""{"temperature": "hot", "top_p": 7, "top_k": -1, "eos_token_id": ["a"], "bad_words_ids": [5], "num_beams": 0, "repetition_penalty": 0, "early_stopping": "never", "suppress_tokens": null}"""), Json("""{"eos_token_id": 3}"""));
+        var read = GenerationConfig.From(Json("""{"temperature": "hot", "top_p": 7, "top_k": -1, "eos_token_id": ["a"], "bad_words_ids": [5], "num_beams": 0, "repetition_penalty": 0, "early_stopping": "never", "suppress_tokens": null, "do_sample": "yes"}"""), Json("""{"eos_token_id": 3}"""));
         Assert.Equal((null, null, null, null, null), (read.Temperature, read.TopP, read.TopK, read.NumBeams, read.RepetitionPenalty));
         Assert.Equal([3], read.EosTokenIds);
         Assert.Equal("config.json", read.EosSource);
         Assert.Equal((null, true), read.EarlyStopping);
-        Assert.Equal(7, read.Notes.Count);
+        Assert.Equal(8, read.Notes.Count);
+        Assert.Contains("early_stopping", Assert.Single(GenerationConfig.From(Json("""{"early_stopping": "perhaps"}"""), Json("{}")).Notes), StringComparison.Ordinal);
         Assert.All(read.Notes, note => Assert.StartsWith("generation_config.json: $.", note, StringComparison.Ordinal));
 
         var genai = GenerationConfig.From(null, Json("""{"model": {"eos_token_id": [7, 8], "bos_token_id": 1}, "search": {"do_sample": true, "temperature": 0.5, "top_k": 40, "num_beams": 2}}"""));

@@ -8,6 +8,12 @@ namespace InferenceServer.Engine.Generation.ChatTemplates;
 /// <param name="limits">The bounds of the rendering.</param>
 internal sealed class TemplateFilters(TemplateLimits limits)
 {
+    private const string Nothing = "\0None"; // None among the keys of a set
+
+    // Linear in the text, whatever it holds.
+    private static readonly System.Text.RegularExpressions.Regex Tags = new("<!--.*?-->|<[^>]*>", System.Text.RegularExpressions.RegexOptions.NonBacktracking);
+    private static readonly System.Text.RegularExpressions.Regex Spaces = new(@"\s+", System.Text.RegularExpressions.RegexOptions.NonBacktracking);
+
     /// <summary>A filter's result.</summary>
     /// <exception cref="ChatTemplateException">There is no such filter, or it does not take the value.</exception>
     public object? Apply(string id, object? value, IReadOnlyList<object?> given, IReadOnlyDictionary<string, object?> named)
@@ -105,7 +111,7 @@ internal sealed class TemplateFilters(TemplateLimits limits)
             case "attr":
                 return value is NamespaceObject ? TemplateMembers.Attribute(value, TemplateValues.Text(Argument(0, "name")), limits) : new Undefined($"{TemplateValues.TypeOf(value)} has no such attribute");
             case "striptags":
-                return System.Text.RegularExpressions.Regex.Replace(System.Text.RegularExpressions.Regex.Replace(Text(), "<!--.*?-->|<[^>]*>", ""), @"\s+", " ").Trim();
+                return Spaces.Replace(Tags.Replace(Text(), ""), " ").Trim();
             default:
                 throw new ChatTemplateException($"there is no filter '{id}'");
         }
@@ -238,18 +244,8 @@ internal sealed class TemplateFilters(TemplateLimits limits)
 
     private List<object?> Unique(List<object?> items, bool caseSensitive, object? attribute)
     {
-        var seen = new List<object?>();
-        return items.Where(item =>
-        {
-            var key = Folded(attribute is null ? item : Path(item, attribute), caseSensitive);
-            if (seen.Exists(other => TemplateValues.Equals(other, key)))
-            {
-                return false;
-            }
-
-            seen.Add(key);
-            return true;
-        }).ToList();
+        var seen = new HashSet<object>(TemplateValues.Equality);
+        return items.Where(item => seen.Add(Folded(attribute is null ? item : Path(item, attribute), caseSensitive) ?? Nothing)).ToList();
     }
 
     private List<object?> Grouped(List<object?> items, object? attribute, object? otherwise)

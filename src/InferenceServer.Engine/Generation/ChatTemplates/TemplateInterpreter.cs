@@ -27,7 +27,8 @@ internal sealed record TemplateLimits
 internal sealed class TemplateInterpreter(TemplateLimits limits, TimeProvider time, CancellationToken cancellation)
 {
     private const int StepsBetweenLooks = 1024;
-    private const int CharactersOfStep = 64;
+    private const int CharactersOfStep = 256;
+    private const int PairsOfStep = 4; // where characters have to be counted one by one
 
     private readonly TemplateFilters filters = new(limits);
     private int steps;
@@ -369,11 +370,15 @@ internal sealed class TemplateInterpreter(TemplateLimits limits, TimeProvider ti
                 return made;
             case Attribute attribute:
                 line = attribute.Line;
-                return TemplateMembers.Attribute(Evaluate(attribute.Of, frame), attribute.Id, limits);
+                var owner = Evaluate(attribute.Of, frame);
+                Charge(owner as string); // what its method will go through
+                return TemplateMembers.Attribute(owner, attribute.Id, limits);
             case Item { Key: Slice slice } sliced:
                 return Sliced(Evaluate(sliced.Of, frame), slice, frame);
             case Item item:
-                return TemplateMembers.Item(Evaluate(item.Of, frame), Evaluate(item.Key, frame), limits);
+                var holder = Evaluate(item.Of, frame);
+                Charge(holder as string);
+                return TemplateMembers.Item(holder, Evaluate(item.Key, frame), limits);
             case Call call:
                 var called = Evaluate(call.Of, frame);
                 var (positional, named) = Given(call.Arguments, frame);
@@ -457,7 +462,7 @@ internal sealed class TemplateInterpreter(TemplateLimits limits, TimeProvider ti
     // What goes through a value costs as many steps as it has parts.
     private void Charge(object? value) => steps += value switch
     {
-        string text => text.Length / CharactersOfStep,
+        string text => text.Length / (TemplateValues.IsPlain(text) ? CharactersOfStep : PairsOfStep),
         List<object?> list => list.Count,
         DictObject dict => dict.Count,
         _ => 0,

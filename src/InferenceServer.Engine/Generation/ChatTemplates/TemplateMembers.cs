@@ -43,10 +43,11 @@ internal static class TemplateMembers
                 index = index < 0 ? index + list.Count : index;
                 return index >= 0 && index < list.Count ? list[(int)index] : new Undefined($"the list has no entry {TemplateValues.Text(key)}");
             case string text when key is BigInteger or bool:
-                var characters = TemplateValues.Characters(text);
+                var characters = TemplateValues.IsPlain(text) ? null : TemplateValues.Characters(text);
+                var count = characters?.Count ?? text.Length;
                 var at = TemplateValues.Whole(key);
-                at = at < 0 ? at + characters.Count : at;
-                return at >= 0 && at < characters.Count ? characters[(int)at] : new Undefined($"the str has no character {TemplateValues.Text(key)}");
+                at = at < 0 ? at + count : at;
+                return at >= 0 && at < count ? characters?[(int)at] ?? text[(int)at].ToString() : new Undefined($"the str has no character {TemplateValues.Text(key)}");
             default:
                 return key is string id ? Attribute(of, id, limits) : new Undefined($"{TemplateValues.TypeOf(of)} has no entry {TemplateValues.Repr(key)}");
         }
@@ -61,6 +62,12 @@ internal static class TemplateMembers
             throw new ChatTemplateException("the step of a slice is 0");
         }
 
+        if (of is string whole && by == 1 && TemplateValues.IsPlain(whole))
+        {
+            var first = Within(from, 0, whole.Length);
+            return whole[first..Math.Max(first, Within(to, whole.Length, whole.Length))];
+        }
+
         List<object?> items = of switch
         {
             string text => [.. TemplateValues.Characters(text)],
@@ -69,9 +76,8 @@ internal static class TemplateMembers
             _ => throw new ChatTemplateException($"{TemplateValues.TypeOf(of)} cannot be sliced"),
         };
         var count = items.Count;
-        int Within(int? bound, int otherwise) => bound is not { } b ? otherwise : b < 0 ? Math.Max(b + count, by < 0 ? -1 : 0) : Math.Min(b, by < 0 ? count - 1 : count);
-        var begin = Within(from, by < 0 ? count - 1 : 0);
-        var end = Within(to, by < 0 ? -1 : count);
+        var begin = Within(from, by < 0 ? count - 1 : 0, count);
+        var end = Within(to, by < 0 ? -1 : count, count);
         var chosen = new List<object?>();
         for (long i = begin; by < 0 ? i > end : i < end; i += by)
         {
@@ -79,6 +85,8 @@ internal static class TemplateMembers
         }
 
         return of is string ? string.Concat(chosen) : of is TupleObject ? new TupleObject(chosen) : chosen;
+
+        int Within(int? bound, int otherwise, int length) => bound is not { } b ? otherwise : b < 0 ? Math.Max(b + length, by < 0 ? -1 : 0) : Math.Min(b, by < 0 ? length - 1 : length);
     }
 
     /// <summary>Upper case for the first letter of each word, as <c>str.title</c> has it.</summary>
@@ -244,26 +252,32 @@ internal static class TemplateMembers
         if (separator is null or Undefined)
         {
             var words = new List<object?>();
-            var rest = text.TrimStart();
-            while (rest.Length > 0)
+            for (var at = 0; ;)
             {
-                var end = 0;
-                while (end < rest.Length && !char.IsWhiteSpace(rest[end]))
+                while (at < text.Length && char.IsWhiteSpace(text[at]))
                 {
-                    end++;
+                    at++;
+                }
+
+                if (at == text.Length)
+                {
+                    return words;
                 }
 
                 if (words.Count == most)
                 {
-                    words.Add(rest.TrimEnd());
-                    break;
+                    words.Add(text[at..].TrimEnd());
+                    return words;
                 }
 
-                words.Add(rest[..end]);
-                rest = rest[end..].TrimStart();
-            }
+                var from = at;
+                while (at < text.Length && !char.IsWhiteSpace(text[at]))
+                {
+                    at++;
+                }
 
-            return words;
+                words.Add(text[from..at]);
+            }
         }
 
         var by = separator as string is { Length: > 0 } s ? s : throw new ChatTemplateException("str.split needs a separator that is not empty");
@@ -278,13 +292,15 @@ internal static class TemplateMembers
         }
 
         var parts = new List<object?>();
-        while (parts.Count < most && text.LastIndexOf(by, StringComparison.Ordinal) is >= 0 and var at)
+        var end = text.Length;
+        while (parts.Count < most && text.AsSpan(0, end).LastIndexOf(by, StringComparison.Ordinal) is >= 0 and var at)
         {
-            parts.Insert(0, text[(at + by.Length)..]);
-            text = text[..at];
+            parts.Add(text[(at + by.Length)..end]);
+            end = at;
         }
 
-        parts.Insert(0, text);
+        parts.Add(text[..end]);
+        parts.Reverse();
         return parts;
     }
 

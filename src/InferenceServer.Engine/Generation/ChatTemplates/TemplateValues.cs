@@ -176,6 +176,9 @@ internal static class TemplateValues
         _ => throw new ChatTemplateException($"{TypeOf(value)} cannot be gone through"),
     };
 
+    /// <summary>Whether every UTF-16 unit of a text is a character of its own.</summary>
+    public static bool IsPlain(string text) => text.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF') < 0;
+
     public static List<string> Characters(string text)
     {
         var characters = new List<string>(text.Length);
@@ -190,7 +193,7 @@ internal static class TemplateValues
     public static int Length(object? value) => value switch
     {
         Undefined => 0,
-        string s => s.Length - s.Where((c, i) => char.IsLowSurrogate(c) && i > 0 && char.IsHighSurrogate(s[i - 1])).Count(),
+        string s => IsPlain(s) ? s.Length : Characters(s).Count,
         DictObject d => d.Count,
         List<object?> l => l.Count,
         _ => throw new ChatTemplateException($"{TypeOf(value)} has no length"),

@@ -60,14 +60,12 @@ internal static class LogitsProcessors
         if (options.RepetitionPenalty != 1)
         {
             var seen = new HashSet<int>();
-            foreach (var ids in (ReadOnlySpan<int[]>)[[.. prompt], [.. generated]])
+            for (var i = 0; i < prompt.Length + generated.Length; i++)
             {
-                foreach (var id in ids)
+                var id = i < prompt.Length ? prompt[i] : generated[i - prompt.Length];
+                if ((uint)id < (uint)logits.Length && seen.Add(id))
                 {
-                    if ((uint)id < (uint)logits.Length && seen.Add(id))
-                    {
-                        logits[id] = logits[id] < 0 ? logits[id] * options.RepetitionPenalty : logits[id] / options.RepetitionPenalty;
-                    }
+                    logits[id] = logits[id] < 0 ? logits[id] * options.RepetitionPenalty : logits[id] / options.RepetitionPenalty;
                 }
             }
         }
@@ -118,7 +116,15 @@ internal static class LogitsProcessors
                 continue;
             }
 
-            if (all.AsSpan(all.Length - word.Count + 1).SequenceEqual([.. word.Take(word.Count - 1)]))
+            var last = word.Count - 1;
+            var from = all.Length - last;
+            var at = 0;
+            while (at < last && word[at] == all[from + at])
+            {
+                at++;
+            }
+
+            if (at == last)
             {
                 Ban(logits, word[^1]);
             }

@@ -29,6 +29,14 @@ public sealed class GenerateTask : ITask
     /// <inheritdoc/>
     public string? WhyNot(Model model) => model.NoGenerator;
 
+    /// <summary>Beams of a request: its own; else the folder's, unless the request asks for what beams do not have.</summary>
+    public static int BeamsOf(Model model, GenerateRequest request) =>
+        request.NumBeams ?? (request.Temperature > 0 || request.Logprobs is not null || request.Stop.Count > 0 ? 1 : model.Generator!.Defaults.NumBeams) ?? 1;
+
+    /// <summary>Most tokens that a request can be answered with, of all choices together, as far as its prompt is not known.</summary>
+    public static long MostTokens(Model model, GenerateRequest request) =>
+        (long)Math.Max(1, request.N) * Math.Min(model.Generator!.MaxTokens, Math.Max(1, request.MaxNewTokens ?? model.Generator.Defaults.MaxNewTokens ?? DefaultNewTokens));
+
     /// <summary>Begins to generate.</summary>
     /// <param name="model">A model that the task supports.</param>
     /// <param name="request">What is asked.</param>
@@ -39,7 +47,7 @@ public sealed class GenerateTask : ITask
         var generator = model.Generator!;
         var (argument, input) = InputOf(model, request, context);
         var checks = new Checks(model.Graph.TokenRows ?? model.Manifest.Config.VocabularySize ?? model.Tokenizer.VocabularySize);
-        Check(request, generator, checks);
+        Check(request, generator, BeamsOf(model, request), checks);
         var prompt = input.Prepare(model, context).Graph.InputIds;
         var room = generator.MaxTokens - (generator.IsEncoderDecoder ? 0 : prompt.Length);
         if (room < 1)
@@ -47,7 +55,7 @@ public sealed class GenerateTask : ITask
             throw InferenceException.Unprocessable(argument, $"{argument} is {prompt.Length} tokens long, and prompt and text together may have {generator.MaxTokens} ({model.MaxTokensSource}): there is no room for a token. Shorten it.");
         }
 
-        var plan = Plan(request, generator, prompt.Length, room);
+        var plan = Plan(request, generator, BeamsOf(model, request), prompt.Length, room);
         if (request.Echo)
         {
             plan = plan with { Echo = request.Prompt ?? model.Tokenizer.Decode(prompt, skipSpecialTokens: true) };
@@ -80,7 +88,7 @@ public sealed class GenerateTask : ITask
             : (messages, TextInput.Of(Conversation.Render(model, request, context)) with { Argument = messages, AddSpecialTokens = false });
     }
 
-    private static void Check(GenerateRequest request, Generator generator, Checks checks)
+    private static void Check(GenerateRequest request, Generator generator, int numBeams, Checks checks)
     {
         checks.Whole(nameof(request.N), request.N, 1, generator.MaxSequences);
         checks.Whole(nameof(request.MaxNewTokens), request.MaxNewTokens, 1, int.MaxValue);
@@ -105,12 +113,12 @@ public sealed class GenerateTask : ITask
 
         var beams = Argument.Of(nameof(request.NumBeams));
         checks.Whole(nameof(request.NumBeams), request.NumBeams, 1, generator.MaxSequences);
-        if ((request.NumBeams ?? generator.Defaults.NumBeams ?? 1) > 1)
+        if (numBeams > 1)
         {
-            checks.Refuse(nameof(request.Temperature), request.Temperature > 0 && request.NumBeams > 1, beams, "beams are not drawn");
+            checks.Refuse(nameof(request.Temperature), request.Temperature > 0, beams, "beams are not drawn");
             checks.Refuse(nameof(request.Logprobs), request.Logprobs is not null, beams, "beams have a score instead");
             checks.Refuse(nameof(request.Stop), request.Stop.Count > 0, beams, "beams end with a token");
-            checks.Whole(nameof(request.N), request.N, 1, request.NumBeams ?? generator.Defaults.NumBeams ?? 1);
+            checks.Whole(nameof(request.N), request.N, 1, numBeams);
         }
         else
         {
@@ -119,11 +127,10 @@ public sealed class GenerateTask : ITask
         }
     }
 
-    private static GenerationPlan Plan(GenerateRequest request, Generator generator, int promptLength, int room)
+    private static GenerationPlan Plan(GenerateRequest request, Generator generator, int beams, int promptLength, int room)
     {
         var files = generator.Defaults;
         var most = Math.Min(room, request.MaxNewTokens ?? files.MaxNewTokens ?? DefaultNewTokens);
-        var beams = request.NumBeams ?? (request.Temperature > 0 || request.Logprobs is not null || request.Stop.Count > 0 ? 1 : files.NumBeams) ?? 1;
         var draws = beams == 1 && (request.Temperature is { } asked ? (float)asked > 0 : (files.DoSample && !((float?)files.Temperature == 0)) || request.Seed is not null || request.TopK is not null || request.TopP is not null || request.MinP is not null || request.TypicalP is not null);
         int[] ends = [.. files.EosTokenIds.Concat(request.StopTokenIds).Distinct()];
         var sampling = new SamplingOptions

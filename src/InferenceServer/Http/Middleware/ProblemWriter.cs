@@ -37,7 +37,7 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
             record.ClientGone = true;
             if (exception is InvalidOperationException && !IsOfPipes(exception))
             {
-                Defect(exception, record.Id); // nobody sees it but the log
+                Defect(log, exception, record.Id); // nobody sees it but the log
             }
 
             if (exception is BadHttpRequestException)
@@ -49,11 +49,6 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
         }
 
         var problem = Describe(context, exception);
-        if (problem.Status == StatusCodes.Status500InternalServerError && exception is not InferenceException { Code: ErrorCode.NotFinite })
-        {
-            Defect(exception, record.Id);
-        }
-
         if (context.Response.HasStarted)
         {
             record.Cut = problem.Status;
@@ -73,8 +68,19 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
         await WriteAsync(context, problem);
     }
 
-    /// <summary>What an exception is as problem details.</summary>
-    public static Problem Describe(HttpContext context, Exception exception) => exception switch
+    /// <summary>What an exception is as problem details; a defect is logged.</summary>
+    public static Problem Describe(HttpContext context, Exception exception)
+    {
+        var problem = ProblemOf(context, exception);
+        if (problem.Status == StatusCodes.Status500InternalServerError && exception is not InferenceException { Code: ErrorCode.NotFinite })
+        {
+            Defect(context.RequestServices.GetRequiredService<ILogger<ProblemWriter>>(), exception, RequestRecord.Of(context).Id);
+        }
+
+        return problem;
+    }
+
+    private static Problem ProblemOf(HttpContext context, Exception exception) => exception switch
     {
         OutOfMemoryException => Of(context, ErrorCode.Unavailable, "There is not enough memory for this request beside the others that run. Try again in a moment, or send fewer or shorter inputs.", null),
         InferenceException e => OfEngine(context, e),
@@ -158,5 +164,5 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
     }
 
     [LoggerMessage(110, LogLevel.Error, "A defect ended the request {RequestId}")]
-    private partial void Defect(Exception exception, string requestId);
+    private static partial void Defect(ILogger logger, Exception exception, string requestId);
 }

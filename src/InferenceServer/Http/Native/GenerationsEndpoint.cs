@@ -12,6 +12,9 @@ namespace InferenceServer.Http.Native;
 /// <summary><c>POST /api/models/{model}/generations</c>.</summary>
 internal static class GenerationsEndpoint
 {
+    private const long BytesPerToken = 64; // its event, its id, its text
+    private const long BytesPerLogprob = 64;
+
     /// <summary>Maps it.</summary>
     public static void MapGenerations(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/generations", RunAsync)
         .Describes("generations", "Generate text", "Text that follows a prompt, a conversation or token ids; of an encoder-decoder what it makes of the prompt (a translation, a summary). Whole, or with 'stream' as server-sent events: one a token, then one with 'usage' and 'timings', then [DONE]. What the request leaves open is as the model's generation_config.json says; temperature 0 is greedy.", "demo-gpt", """{"prompt": "The cat sleeps on the", "max_new_tokens": 20, "temperature": 0}""")
@@ -27,14 +30,18 @@ internal static class GenerationsEndpoint
         var b = body.Value;
         var task = TaskNames.Require<GenerateTask>(call.Model);
         call.Begin(TaskNames.Of(task), b.N ?? 1);
-        if (b.Stream == true && (b.NumBeams ?? call.Model.Generator!.Defaults.NumBeams ?? 1) > 1)
+        var request = Request(b);
+        if (b.Stream == true && GenerateTask.BeamsOf(call.Model, request) > 1)
         {
             throw RequestException.Unprocessable("stream", "'stream' does not go with beams, whose texts are known at the end only. Leave 'stream' out, or set 'num_beams' to 1.");
         }
 
-        var run = await task.StartAsync(call.Model, Request(b), call.Context);
+        var bytes = GenerateTask.MostTokens(call.Model, request) * (BytesPerToken + (b.Logprobs is { } alternatives ? (alternatives + 1L) * BytesPerLogprob : 0));
+        Bounds.Answer(bytes, call.Limits, "Ask for fewer choices, tokens or alternatives.");
+        var run = await call.RunAsync(() => task.StartAsync(call.Model, request, call.Context));
         if (b.Stream == true)
         {
+            call.Hold(bytes); // a client that does not read keeps what has been generated
             return new GenerationStream(run, call);
         }
 
@@ -47,7 +54,8 @@ internal static class GenerationsEndpoint
                 [.. choices.Select(choice => new GenerationAnswerChoice(choice.Index, choice.Text, choice.TokenIds, choice.Finish) { Score = choice.Score, Logprobs = choice.LogProbs?.Select(token => Logprob(call.Model, token)) })],
                 UsageOf(run),
                 TimingsOf(run)),
-            call);
+            call,
+            bytes);
     }
 
     /// <summary>What a generation cost.</summary>

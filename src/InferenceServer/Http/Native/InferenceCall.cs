@@ -81,6 +81,10 @@ internal sealed class InferenceCall : IBindableFromHttpContext<InferenceCall>
         }
     }
 
+    /// <summary>So many bytes of the answer may be held until the client has taken it.</summary>
+    /// <exception cref="RequestException">429: others hold what is left of the budget.</exception>
+    public void Hold(long bytes) => http.RequestServices.GetRequiredService<BytesInFlight>().Of(http).Answer(bytes);
+
     /// <summary>
     /// Runs a task; while a large request is tokenised it holds a place of <see cref="TokenizeGate"/>. A task tokenises all its texts before it first waits, for the queue: until then it has
     /// the thread.

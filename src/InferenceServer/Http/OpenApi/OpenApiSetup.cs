@@ -24,7 +24,7 @@ internal static class OpenApiSetup
             {
                 Title = "InferenceServer",
                 Version = version,
-                Description = "Embeddings, predictions and attention of pretrained BERT, GPT and encoder-decoder models. Offsets count Unicode code points of the original text. Errors are problem details (RFC 9457).",
+                Description = "Embeddings, predictions, generated text and attention of pretrained BERT, GPT and encoder-decoder models. Offsets count Unicode code points of the original text. Errors are problem details (RFC 9457).",
             });
             swagger.CustomSchemaIds(SchemaId);
             swagger.TagActionsBy(static api => [Group(api.RelativePath ?? "")]);

@@ -113,8 +113,17 @@ public sealed class ChatTemplateTests
     [InlineData("{% set ns = namespace(s='aaaaaaaaaa') %}{% for i in range(100) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}")]
     [InlineData("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}")]
     [InlineData("{{ 'a'.ljust(2000000000) }}")]
+    [InlineData("{% set s = 'ab ' * 1000000 %}{% for i in range(100000) %}{{ s[i] }}{% endfor %}")]
+    [InlineData("{% set s = 'ab ' * 1000000 %}{% for i in range(100000) %}{% set t = s.upper() %}{% endfor %}")]
     [InlineData("{{ ('a' * 1000000).replace('a', 'b' * 1000000) }}")]
     public void A_bomb_is_refused(string template) => Assert.Throws<ChatTemplateException>(() => Render(template));
+
+    [Theory]
+    [InlineData("{{ ('ab ' * 1000000).split() | length }}", "1000000")]
+    [InlineData("{{ ('ab ' * 1000000).rsplit(' ', 900000) | length }}", "900001")]
+    [InlineData("{{ ('<' * 1000000) | striptags | length }}", "1000000")]
+    [InlineData("{{ range(100000) | map('string') | unique | list | length }}", "100000")]
+    public void A_long_text_takes_time_in_its_length(string template, string expected) => Assert.Equal(expected, Render(template)); // the square of it would be hours
 
     [Fact]
     public void Nesting_is_bounded_when_a_template_is_read()
