@@ -35,7 +35,7 @@ public sealed class GenerateTask : ITask
 
     /// <summary>Most tokens that a request can be answered with, of all choices together, as far as its prompt is not known.</summary>
     public static long MostTokens(Model model, GenerateRequest request) =>
-        (long)Math.Max(1, request.N) * Math.Min(model.Generator!.MaxTokens, Math.Max(1, request.MaxNewTokens ?? model.Generator.Defaults.MaxNewTokens ?? DefaultNewTokens));
+        (long)Math.Clamp(request.N, 1, model.Generator!.MaxSequences) * Math.Min(model.Generator.MaxTokens, Math.Max(1, request.MaxNewTokens ?? model.Generator.Defaults.MaxNewTokens ?? DefaultNewTokens));
 
     /// <summary>Begins to generate.</summary>
     /// <param name="model">A model that the task supports.</param>

@@ -48,7 +48,7 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
             return; // nobody reads an answer
         }
 
-        var problem = Describe(context, exception);
+        var problem = Describe(context, exception, log);
         if (context.Response.HasStarted)
         {
             record.Cut = problem.Status;
@@ -69,12 +69,12 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
     }
 
     /// <summary>What an exception is as problem details; a defect is logged.</summary>
-    public static Problem Describe(HttpContext context, Exception exception)
+    public static Problem Describe(HttpContext context, Exception exception, ILogger<ProblemWriter> log)
     {
         var problem = ProblemOf(context, exception);
         if (problem.Status == StatusCodes.Status500InternalServerError && exception is not InferenceException { Code: ErrorCode.NotFinite })
         {
-            Defect(context.RequestServices.GetRequiredService<ILogger<ProblemWriter>>(), exception, RequestRecord.Of(context).Id);
+            Defect(log, exception, RequestRecord.Of(context).Id);
         }
 
         return problem;

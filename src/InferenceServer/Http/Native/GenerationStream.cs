@@ -39,7 +39,7 @@ internal sealed class GenerationStream(GenerationRun run, InferenceCall call) : 
         }
         catch (Exception e) when (response.HasStarted && !httpContext.RequestAborted.IsCancellationRequested)
         {
-            var problem = ProblemWriter.Describe(httpContext, e);
+            var problem = ProblemWriter.Describe(httpContext, e, httpContext.RequestServices.GetRequiredService<ILogger<ProblemWriter>>());
             RequestRecord.Of(httpContext).Cut = problem.Status;
             response.BodyWriter.Write("data: "u8);
             response.BodyWriter.Write(JsonSerializer.SerializeToUtf8Bytes(problem, Problem.Json));
