@@ -34,6 +34,7 @@ internal static class AbuseCases
 {
     private const string LongToken = "long-token";
     private const string SmolLM2 = "SmolLM2-135M-Instruct";
+    private const string Generations = $"/api/models/{SmolLM2}/generations";
     private const int BodyMiB = 30;
     private const double MostTimesBody = 12;
 
@@ -59,6 +60,9 @@ internal static class AbuseCases
         new("unread", "40 clients that ask for vectors of all tokens and never read the answer, held for 60 s", UnreadAsync) { Settings = new Dictionary<string, string> { ["Limits:AnswerTimeoutSeconds"] = "20" } },
         new("attention", "8 requests for the attention of 500 tokens at once", AttentionAsync) { Settings = new Dictionary<string, string> { ["Models:all-MiniLM-L6-v2:MaxTokens"] = "512" } },
         new("logits", "8 requests for the perplexity of 1,000 words at once, of SmolLM2-135M-Instruct", (server, _) => LogitsAsync(server)) { Besides = SmolLM2 },
+        new("conversation", $"one message of {BodyMiB} MB to SmolLM2-135M-Instruct", (server, _) => PostAsync(server, Generations, Bytes($$"""{"messages": [{"role": "user", "content": "{{Words(BodyMiB << 20)}}"}]}""")), MostTimesBody * BodyMiB) { Besides = SmolLM2, MostSeconds = 2 },
+        new("prompts", "16 prompts of 1,500 words at once, of SmolLM2-135M-Instruct, 64 tokens each, of clients that leave after 20 s", (server, _) => PromptsAsync(server)) { Besides = SmolLM2 },
+        new("streams", "40 clients that ask SmolLM2-135M-Instruct for 8 choices of 200 tokens as a stream and never read it, held for 40 s", (server, _) => StreamsAsync(server)) { Besides = SmolLM2, Settings = new Dictionary<string, string> { ["Limits:AnswerTimeoutSeconds"] = "20" } },
         new("disconnects", "400 clients that are reset in mid-request", DisconnectsAsync),
         new("endless", "a second server with a folder whose graph does not end, in its runs or while it opens, stopped when its other model is ready", EndlessAsync),
         new("silent", "2,000 connections that say nothing, for 20 s", SilentAsync),
@@ -246,6 +250,42 @@ internal static class AbuseCases
         return Count(await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => PostAsync(server, $"/api/models/{SmolLM2}/predictions", body))));
     }
 
+    private static async Task<string> PromptsAsync(MeasuredServer server)
+    {
+        var clients = new List<Socket>();
+        for (var i = 0; i < 16; i++)
+        {
+            clients.Add(await AskAsync(server, Generations, Bytes($$"""{"prompt": "{{i}} {{string.Join(' ', Enumerable.Repeat("server", 1500))}}", "max_new_tokens": 64, "temperature": 0}""")));
+        }
+
+        await Task.Delay(TimeSpan.FromSeconds(20));
+        var answers = clients.ConvertAll(Answer);
+        Vanish(clients);
+        return Count(answers);
+    }
+
+    private static async Task<string> StreamsAsync(MeasuredServer server)
+    {
+        var clients = new List<Socket>();
+        for (var i = 0; i < 40; i++)
+        {
+            clients.Add(await AskAsync(server, Generations, Bytes($$"""{"prompt": "{{i}}", "n": 8, "temperature": 1, "max_new_tokens": 200, "stream": true}""")));
+        }
+
+        await Task.Delay(TimeSpan.FromSeconds(40));
+        var answers = clients.ConvertAll(Answer);
+        Vanish(clients);
+        return Count(answers);
+    }
+
+    private static async Task<Socket> AskAsync(MeasuredServer server, string path, byte[] body)
+    {
+        var socket = await ConnectAsync(server, receiveBuffer: 4096);
+        await socket.SendAsync(HeadTo(path, body.Length));
+        await SendAllAsync(socket, body);
+        return socket;
+    }
+
     private static async Task<string> DisconnectsAsync(MeasuredServer server, string model)
     {
         var body = Bytes(Texts.Body(Texts.OfWords(32, 12, 12)));
@@ -298,8 +338,10 @@ internal static class AbuseCases
         return string.Join("; ", answers);
     }
 
-    private static byte[] Head(string model, int length) =>
-        Bytes(string.Create(CultureInfo.InvariantCulture, $"POST {ServerSettings.EmbeddingsPath(model)} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"));
+    private static byte[] Head(string model, int length) => HeadTo(ServerSettings.EmbeddingsPath(model), length);
+
+    private static byte[] HeadTo(string path, int length) =>
+        Bytes(string.Create(CultureInfo.InvariantCulture, $"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"));
 
     private static async Task<Socket> ConnectAsync(MeasuredServer server, int? receiveBuffer = null)
     {

@@ -21,49 +21,20 @@ public sealed class BodyFuzz(HttpClient client)
     /// <summary>Sends so many bodies to every endpoint, those of the numbers from <paramref name="seed"/> on. Gives the number of endpoints.</summary>
     public async Task<int> RunAsync(int count, int seed, CancellationToken cancellation = default)
     {
-        var document = JsonNode.Parse(await client.GetStringAsync("/swagger/v1/swagger.json", cancellation))!;
-        var endpoints = 0;
-        foreach (var (path, operations) in document["paths"]!.AsObject())
+        var operations = await Operation.ReadAsync(client, cancellation);
+        foreach (var operation in operations)
         {
-            if (operations!["post"] is not { } operation || Examples(document, operation).ToList() is not { Count: > 0 } examples)
-            {
-                continue;
-            }
-
-            endpoints++;
-            var documented = operation["responses"]!.AsObject().Select(r => int.Parse(r.Key, CultureInfo.InvariantCulture)).ToHashSet();
             for (var number = seed; number < seed + count && Wrong.Count < 20; number++)
             {
-                var (model, example) = examples[number % examples.Count];
-                await SendAsync(path.Replace("{model}", model, StringComparison.Ordinal), Mutation.Of(example, number), number, documented, cancellation);
+                var (model, example) = operation.Examples[number % operation.Examples.Count];
+                await SendAsync(operation.PathFor(model), Mutation.Of(example, number), number, operation.Documented, cancellation);
             }
         }
 
-        return endpoints;
+        return operations.Count;
     }
 
-    // The examples of the document, each with the model that it runs on: the parameter's own, or the last word of its summary.
-    private static IEnumerable<(string Model, string Body)> Examples(JsonNode document, JsonNode operation)
-    {
-        var content = operation["requestBody"]?["content"]?["application/json"];
-        var model = operation["parameters"]?.AsArray().Select(p => Resolve(document, p!)).Select(p => (p["example"] ?? p["schema"]?["example"] ?? p["schema"]?["default"])?.ToString()).FirstOrDefault(e => e is not null);
-        if (content?["example"] is { } example && model is not null)
-        {
-            yield return (model, example.ToJsonString());
-        }
-
-        foreach (var (_, value) in content?["examples"] as JsonObject ?? [])
-        {
-            var one = Resolve(document, value!);
-            yield return (((string?)one["summary"])?.Split(' ')[^1] ?? model ?? "", one["value"]!.ToJsonString());
-        }
-    }
-
-    private static JsonNode Resolve(JsonNode document, JsonNode node) => (string?)node["$ref"] is { } reference
-        ? reference.TrimStart('#', '/').Split('/').Aggregate(document, (at, name) => at[name]!)
-        : node;
-
-    private async Task SendAsync(string path, byte[] body, int number, HashSet<int> documented, CancellationToken cancellation)
+    private async Task SendAsync(string path, byte[] body, int number, IReadOnlySet<int> documented, CancellationToken cancellation)
     {
         var started = Stopwatch.GetTimestamp();
         try
