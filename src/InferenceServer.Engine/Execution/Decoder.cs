@@ -18,6 +18,7 @@ internal sealed class Decoder
     private readonly Graph first;
     private readonly Graph next;
     private readonly string logits;
+    private readonly string[] outputNames;
 
     /// <summary>A decoder of one graph, or of one for the first run and one for those with a past.</summary>
     /// <param name="first">Runs without a past.</param>
@@ -30,6 +31,7 @@ internal sealed class Decoder
         this.logits = logits;
         (Tensors, SourceTensors) = TensorsOf(first, this.next);
         HasCache = Tensors.Count > 0;
+        outputNames = [.. Tensors.Select(tensor => tensor.Output)];
         Padding = !IsBatched ? CachePadding.None : HasCache ? CachePadding.None : CachePadding.Right;
     }
 
@@ -47,6 +49,12 @@ internal sealed class Decoder
 
     /// <summary>Whether several new tokens may follow a past: a prompt in chunks, a prompt whose beginning is known.</summary>
     public bool TakesChunks { get; set; }
+
+    /// <summary>Whether the graph writes new keys and values into the tensors of the old ones, behind them.</summary>
+    public bool WritesInPlace { get; set; }
+
+    /// <summary>Whether it may: one graph, whose cache is grouped-query attention's.</summary>
+    public bool MayWriteInPlace => HasCache && first == next && first.WritesCache && SourceTensors.Count == 0;
 
     /// <summary>Most tokens of a sequence that the graph takes in one run; null: any number.</summary>
     public int? FixedLength => first.Constraints.FixedLength ?? next.Constraints.FixedLength;
@@ -97,6 +105,12 @@ internal sealed class Decoder
             return;
         }
 
+        if (WritesInPlace)
+        {
+            RunInPlace((GraphVariant)variant, cache, ids, count, read, terminate);
+            return;
+        }
+
         using var inputs = new DecoderTensors(graph, this, cache, ids, count);
         var fromFirst = cache.Length == 0;
         List<string> names = [logits, .. Tensors.Select(tensor => tensor.Output)];
@@ -121,6 +135,20 @@ internal sealed class Decoder
 
         outputs[0].Dispose();
         cache.Grow(count, [.. outputs.Skip(1).Take(Tensors.Count)], fromFirst ? [.. outputs.Skip(1 + Tensors.Count)] : null);
+    }
+
+    // The cache's tensors go in and come out: the operator sees that they are the same.
+    private void RunInPlace(GraphVariant variant, KvCache cache, ReadOnlySpan<int> ids, int count, LogitsReader? read, CancellationToken terminate)
+    {
+        cache.Reserve(count);
+        using var inputs = new DecoderTensors(first, this, cache, ids, count);
+        using var output = variant.Run(inputs.Values, logits, cache.Self, outputNames, terminate);
+        if (read is not null)
+        {
+            Read(output, cache.Rows, _ => count - 1, read);
+        }
+
+        cache.Written(count);
     }
 
     private void RunWhole(GraphVariant variant, KvCache cache, ReadOnlySpan<int> ids, int count, LogitsReader? read, CancellationToken terminate)

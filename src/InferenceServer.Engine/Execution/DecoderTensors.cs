@@ -60,7 +60,7 @@ internal sealed class DecoderTensors : IDisposable
     }
 
     /// <summary>The tensors.</summary>
-    public IReadOnlyCollection<OrtValue> Values => values;
+    public IReadOnlyList<OrtValue> Values => values;
 
     /// <inheritdoc/>
     public void Dispose() => own.ForEach(static value => value.Dispose());

@@ -1,6 +1,8 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Onnx;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
@@ -14,7 +16,14 @@ namespace InferenceServer.Engine.Execution;
 /// </param>
 /// <param name="Given">Values that were set for inputs without a known role.</param>
 /// <param name="IsDecoder">True for the decoder of an encoder-decoder, which is fed the encoder's states; it keeps no optimized copy.</param>
-internal sealed record GraphSource(GraphSummary Summary, ModelConfig Config, Func<string, byte[]?> Expose, GivenInputs? Given = null, bool IsDecoder = false);
+internal sealed record GraphSource(GraphSummary Summary, ModelConfig Config, Func<string, byte[]?> Expose, GivenInputs? Given = null, bool IsDecoder = false)
+{
+    /// <summary>A faster form of the same graph, which is taken where it gives the same logits; null where there is none.</summary>
+    public DecoderRewrite? Rewrite { get; init; }
+
+    /// <summary>What products with packed weights are computed at (<c>accuracy_level</c> of MatMulNBits); null: as the file says.</summary>
+    public int? AccuracyLevel { get; init; }
+}
 
 /// <summary>A graph of a model and its variants, which share one copy of the weights.</summary>
 /// <remarks>
@@ -42,6 +51,7 @@ internal sealed class Graph : IGraph, IDisposable
     private readonly Dictionary<string, int[]> outputs;
     private readonly int heads;
     private readonly CancellationTokenSource closing = new();
+    private string form = ""; // which rewritten form of the file it is
 
     private Graph(GraphSource source, InferenceSession session, PreparedGraph? prepared, ExecutionDevice device, TimeProvider time)
     {
@@ -87,7 +97,13 @@ internal sealed class Graph : IGraph, IDisposable
     public int FirstPosition { get; set; }
 
     /// <summary>What measurements of this graph are kept by.</summary>
-    public string Key => PreparedGraph.Key(source.Summary);
+    public string Key => PreparedGraph.Key(source.Summary, form);
+
+    /// <summary>True when the keys and values of earlier tokens go into grouped-query attention, which can write new ones behind them.</summary>
+    public bool WritesCache => IsRewritten || source.Summary.WritesCache;
+
+    /// <summary>True when it is a rewritten form of the file.</summary>
+    public bool IsRewritten => form.Length > 0;
 
     /// <summary>Why the variants do not share their weights, or null when they do.</summary>
     public string? NotShared { get; private set; }
@@ -109,6 +125,11 @@ internal sealed class Graph : IGraph, IDisposable
         {
             var own = Session(source, file, null, device, 1, cancellation);
             return Guarded(() => new Graph(source, own, null, device, time), own);
+        }
+
+        if (source.Rewrite is not null && !device.IsGpu && Rewritten(source, device, time, cancellation) is { } rewritten)
+        {
+            return rewritten;
         }
 
         if (PreparedGraph.Find(source.Summary, device) is { } kept)
@@ -244,6 +265,86 @@ internal sealed class Graph : IGraph, IDisposable
         }
     }
 
+    // A graph of the rewritten form; null where that does not open or does not give the logits of the file.
+    private static Graph? Rewritten(GraphSource source, ExecutionDevice device, TimeProvider time, CancellationToken cancellation)
+    {
+        var form = FormOf(source);
+        if (PreparedGraph.Find(source.Summary, device, form) is { } kept)
+        {
+            var mapped = Session(source, kept.File, null, device, 1, cancellation);
+            return Guarded(() => new Graph(source, mapped, kept, device, time) { form = form }, mapped);
+        }
+
+        PreparedGraph? writing = null;
+        try
+        {
+            if (RotaryTables.Compute(source.Rewrite!, source.Summary.File, device) is not { } tables)
+            {
+                return null;
+            }
+
+            Graph Opened(PreparedGraph? write, byte[]? edited)
+            {
+                var session = Session(source, source.Summary.File, write, device, 1, cancellation, edited);
+                return Guarded(() => new Graph(source, session, null, device, time) { form = edited is null ? "" : form }, session);
+            }
+
+            using (var file = Opened(null, null))
+            using (var same = Opened(null, source.Rewrite!.Apply(tables, null)))
+            {
+                if (!file.GivesLike(same, cancellation))
+                {
+                    return null;
+                }
+            }
+
+            writing = PreparedGraph.Begin(source.Summary, device, out var whyNot, form);
+            var graph = Opened(writing, source.Rewrite.Apply(tables, source.AccuracyLevel));
+            graph.NotShared = whyNot;
+            return writing is null ? graph : graph.Reopened(writing, cancellation);
+        }
+        catch (Exception e) when (e is OnnxRuntimeException or ModelLoadException or IOException or UnauthorizedAccessException)
+        {
+            writing?.Dispose();
+            return null; // the file itself says what is wrong with it
+        }
+    }
+
+    private static string FormOf(GraphSource source) => source.AccuracyLevel is { } level ? string.Create(CultureInfo.InvariantCulture, $"{DecoderRewrite.Version}-{level}") : DecoderRewrite.Version;
+
+    // Whether both compute the same logits of every position of a short text of different tokens.
+    private bool GivesLike(Graph other, CancellationToken cancellation)
+    {
+        const int Tokens = 24;
+        const int Step = 7;
+        var vocabulary = source.Config.VocabularySize ?? 100;
+        GraphInput[] rows = [new([.. Enumerable.Range(0, Tokens).Select(i => i * Step % vocabulary)])];
+        var names = Outputs;
+        try
+        {
+            using var mine = Run(rows, names, cancellation);
+            using var others = other.Run(rows, names, cancellation);
+            return names.All(name => IsLike(mine.Row(name, 0).Data, others.Row(name, 0).Data));
+        }
+        catch (InferenceException)
+        {
+            return false;
+        }
+    }
+
+    private static bool IsLike(ReadOnlySpan<float> one, ReadOnlySpan<float> other)
+    {
+        const float Tolerance = 1e-4f; // relative to the largest number where that is above 1
+        var (largest, difference) = (1f, 0f);
+        for (var i = 0; i < one.Length && one.Length == other.Length; i++)
+        {
+            largest = Math.Max(largest, Math.Abs(one[i]));
+            difference = Math.Max(difference, Math.Abs(one[i] - other[i])); // NaN stays
+        }
+
+        return one.Length == other.Length && difference <= Tolerance * largest;
+    }
+
     // The session of the file makes way for one of the copy, once both have given the same numbers.
     private Graph Reopened(PreparedGraph written, CancellationToken cancellation)
     {
@@ -252,7 +353,7 @@ internal sealed class Graph : IGraph, IDisposable
         {
             written.Complete();
             var session = Session(source, written.File, null, Device, 1, cancellation);
-            copy = Guarded(() => new Graph(source, session, written, Device, time), session);
+            copy = Guarded(() => new Graph(source, session, written, Device, time) { form = form }, session);
             if (GivesSame(copy, cancellation))
             {
                 Dispose();
@@ -320,16 +421,23 @@ internal sealed class Graph : IGraph, IDisposable
         var file = prepared is { IsIntact: true } ? prepared.File : Unchanged();
         if (set == OutputSet.Plain)
         {
-            return new GraphVariant(Session(source, file, null, Device, threads, closing.Token), this);
+            return new GraphVariant(Session(source, file, null, Device, threads, closing.Token, IsRewritten && file == summary.File ? Rewritten(closing.Token) : null), this);
         }
 
-        var model = source.Expose(file);
+        // A rewritten graph has other attention: the file is edited.
+        var model = IsRewritten ? null : source.Expose(file);
         if (model is null)
         {
             (file, model) = (Unchanged(), source.Expose(summary.File) ?? throw new ModelLoadException("The graph shows no attention."));
         }
 
         return new GraphVariant(Session(source, file, null, Device, threads, closing.Token, model), this);
+    }
+
+    private byte[] Rewritten(CancellationToken cancellation)
+    {
+        cancellation.ThrowIfCancellationRequested();
+        return source.Rewrite!.Apply(RotaryTables.Compute(source.Rewrite, source.Summary.File, Device)!, source.AccuracyLevel);
     }
 
     // The path of the graph's file, as long as it is the very file that was loaded: another one would answer beside it with other numbers.

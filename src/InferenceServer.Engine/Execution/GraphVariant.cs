@@ -15,13 +15,16 @@ internal sealed class GraphVariant : IGraphVariant, IDisposable
     private readonly InferenceSession session;
     private readonly string[] inputNames;
     private readonly Graph graph;
+    private readonly int[]? fed; // which of the graph's inputs the session has; null: all
 
-    /// <summary>Takes over <paramref name="session"/>, whose inputs are those of <paramref name="graph"/>.</summary>
+    /// <summary>Takes over <paramref name="session"/>, whose inputs are those of <paramref name="graph"/>, or the file's where the graph has been given one more.</summary>
     public GraphVariant(InferenceSession session, Graph graph)
     {
         this.session = session;
         this.graph = graph;
-        inputNames = [.. graph.Inputs.Select(i => i.Name)];
+        var own = session.InputNames.ToHashSet(StringComparer.Ordinal);
+        inputNames = [.. graph.Inputs.Select(i => i.Name).Where(own.Contains)];
+        fed = inputNames.Length == graph.Inputs.Count ? null : [.. Enumerable.Range(0, graph.Inputs.Count).Where(i => own.Contains(graph.Inputs[i].Name))];
     }
 
     /// <inheritdoc/>
@@ -47,8 +50,13 @@ internal sealed class GraphVariant : IGraphVariant, IDisposable
     /// <summary>Runs the graph on tensors in the order of <see cref="Graph.Inputs"/>; the outputs, in the order of their names, are the caller's.</summary>
     /// <exception cref="InferenceException">The graph refused the input, or failed.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="terminate"/> fired while the graph ran.</exception>
-    internal IDisposableReadOnlyCollection<OrtValue> Run(IReadOnlyCollection<OrtValue> inputs, IReadOnlyCollection<string> outputs, bool shrink, CancellationToken terminate)
+    internal IDisposableReadOnlyCollection<OrtValue> Run(IReadOnlyList<OrtValue> inputs, IReadOnlyCollection<string> outputs, bool shrink, CancellationToken terminate)
     {
+        if (fed is not null)
+        {
+            inputs = Array.ConvertAll(fed, i => inputs[i]);
+        }
+
         using var options = new RunOptions();
         if (shrink)
         {
@@ -61,6 +69,46 @@ internal sealed class GraphVariant : IGraphVariant, IDisposable
             {
                 return session.Run(options, inputNames, inputs, outputs);
             }
+        }
+        catch (OnnxRuntimeException e)
+        {
+            terminate.ThrowIfCancellationRequested();
+            throw NativeMessage.ToInference(e);
+        }
+    }
+
+    /// <summary>Runs the graph on tensors some of which it writes its outputs into; the one output that has none is the caller's.</summary>
+    /// <exception cref="InferenceException">The graph refused the input, or failed.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="terminate"/> fired while the graph ran.</exception>
+    internal OrtValue Run(IReadOnlyList<OrtValue> inputs, string output, IReadOnlyList<OrtValue> written, IReadOnlyList<string> names, CancellationToken terminate)
+    {
+        using var options = new RunOptions();
+        using var binding = session.CreateIoBinding();
+        for (var i = 0; i < inputNames.Length; i++)
+        {
+            binding.BindInput(inputNames[i], inputs[fed is null ? i : fed[i]]);
+        }
+
+        binding.BindOutputToDevice(output, OrtMemoryInfo.DefaultInstance);
+        for (var i = 0; i < names.Count; i++)
+        {
+            binding.BindOutput(names[i], written[i]);
+        }
+
+        try
+        {
+            using (terminate.UnsafeRegister(static o => ((RunOptions)o!).Terminate = true, options))
+            {
+                session.RunWithBinding(options, binding);
+            }
+
+            var outputs = binding.GetOutputValues();
+            foreach (var other in outputs.Skip(1))
+            {
+                other.Dispose(); // views of what was bound
+            }
+
+            return outputs[0];
         }
         catch (OnnxRuntimeException e)
         {

@@ -43,7 +43,7 @@ internal sealed class InputTensors : IDisposable
     public int Length { get; }
 
     /// <summary>The tensors.</summary>
-    public IReadOnlyCollection<OrtValue> Values => values;
+    public IReadOnlyList<OrtValue> Values => values;
 
     /// <inheritdoc/>
     public void Dispose()

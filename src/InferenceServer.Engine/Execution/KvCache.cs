@@ -55,10 +55,13 @@ internal sealed record CacheTensor(string Input, string Output, TensorElementTyp
 
 /// <summary>
 /// Keys and values of the tokens that some sequences have had, a row a sequence, in native memory: what a decoder's run gives is handed to the next run as it is. Rows
-/// are copied (in native memory, once) only where the membership changes. A decoder without a cache keeps the tokens themselves. Used by one thread at a time.
+/// are copied (in native memory, once) only where the membership changes. Where the graph writes into the tensors that it is given, they have room for more than there is,
+/// and nothing is copied from run to run. A decoder without a cache keeps the tokens themselves. Used by one thread at a time.
 /// </summary>
 internal sealed class KvCache : IDisposable
 {
+    private const int PositionsAtOnce = 64; // by which tensors that runs write into grow
+
     private readonly Decoder decoder;
     private readonly int[] lengths;
     private readonly List<int>[]? tokens; // of a decoder without a cache
@@ -106,17 +109,53 @@ internal sealed class KvCache : IDisposable
     /// <summary>The tokens of a row, of a decoder without a cache.</summary>
     public List<int> TokensOf(int row) => tokens![row];
 
+    /// <summary>Makes room for <paramref name="count"/> more tokens of each row in tensors that are this cache's alone: a run may write there.</summary>
+    public void Reserve(int count)
+    {
+        if (!self.IsShared && self.Values.Length > 0 && Length + count <= self.Positions)
+        {
+            return;
+        }
+
+        var positions = Rounded(Length + count);
+        var larger = new Block(new OrtValue[decoder.Tensors.Count], positions);
+        CacheRow[] rows = [.. Enumerable.Range(0, Rows).Select(row => new CacheRow(this, row))];
+        try
+        {
+            for (var t = 0; t < larger.Values.Length; t++)
+            {
+                larger.Values[t] = Copy(decoder, decoder.Tensors[t], rows, this, positions, t);
+            }
+        }
+        catch
+        {
+            larger.Release();
+            throw;
+        }
+
+        self.Release();
+        self = larger;
+    }
+
+    /// <summary>Counts <paramref name="count"/> new tokens of each row, which a run wrote into the tensors.</summary>
+    public void Written(int count) => Grown(count);
+
     /// <summary>Takes over what a run gave for <paramref name="count"/> new tokens of each row.</summary>
     public void Grow(int count, OrtValue[] values, OrtValue[]? ofSource = null)
     {
         self.Release();
-        self = new Block(values);
+        self = new Block(values, Length + count);
         if (ofSource is not null)
         {
             source.Release();
-            source = new Block(ofSource);
+            source = new Block(ofSource, 0);
         }
 
+        Grown(count);
+    }
+
+    private void Grown(int count)
+    {
         for (var row = 0; row < lengths.Length; row++)
         {
             lengths[row] += count;
@@ -158,16 +197,16 @@ internal sealed class KvCache : IDisposable
         {
             if (gathered.Length > 0)
             {
-                gathered.self = new Block(new OrtValue[decoder.Tensors.Count]);
+                gathered.self = new Block(new OrtValue[decoder.Tensors.Count], decoder.WritesInPlace ? Rounded(gathered.Length + 1) : gathered.Length);
                 for (var t = 0; t < decoder.Tensors.Count; t++)
                 {
-                    gathered.self.Values[t] = Copy(decoder, decoder.Tensors[t], rows, gathered, t);
+                    gathered.self.Values[t] = Copy(decoder, decoder.Tensors[t], rows, gathered, gathered.self.Positions, t);
                 }
             }
 
             if (rows[0].Cache.Source.Count > 0)
             {
-                gathered.source = new Block(new OrtValue[decoder.SourceTensors.Count]);
+                gathered.source = new Block(new OrtValue[decoder.SourceTensors.Count], 0);
                 for (var t = 0; t < decoder.SourceTensors.Count; t++)
                 {
                     gathered.source.Values[t] = CopySource(decoder.SourceTensors[t], rows, t);
@@ -192,11 +231,13 @@ internal sealed class KvCache : IDisposable
         source = Block.Empty;
     }
 
-    private static OrtValue Copy(Decoder decoder, CacheTensor tensor, IReadOnlyList<CacheRow> rows, KvCache to, int index)
+    private static int Rounded(int positions) => checked((positions + PositionsAtOnce - 1) / PositionsAtOnce * PositionsAtOnce);
+
+    private static OrtValue Copy(Decoder decoder, CacheTensor tensor, IReadOnlyList<CacheRow> rows, KvCache to, int positions, int index)
     {
-        var value = OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, tensor.Type, tensor.ShapeOf(rows.Count, to.Length));
+        var value = OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, tensor.Type, tensor.ShapeOf(rows.Count, positions));
         var target = value.GetTensorMutableRawData();
-        if (to.lengths.Any(length => length < to.Length))
+        if (to.lengths.Any(length => length < positions))
         {
             target.Clear(); // a product with what happens to lie there may be no number
         }
@@ -209,7 +250,7 @@ internal sealed class KvCache : IDisposable
             {
                 var fromOffset = left ? from.Length - from.lengths[rows[row].Row] : 0;
                 var toOffset = left ? to.Length - to.lengths[row] : 0;
-                CopyRow(tensor, from.self.Values[index].GetTensorMutableRawData(), (from.Rows, rows[row].Row, from.Length, fromOffset), target, (rows.Count, row, to.Length, toOffset), to.lengths[row]);
+                CopyRow(tensor, from.self.Values[index].GetTensorMutableRawData(), (from.Rows, rows[row].Row, from.self.Positions, fromOffset), target, (rows.Count, row, positions, toOffset), to.lengths[row]);
             }
         }
 
@@ -249,13 +290,18 @@ internal sealed class KvCache : IDisposable
     }
 
     // Tensors that several caches may show; the last that lets go releases them.
-    private sealed class Block(OrtValue[] values)
+    private sealed class Block(OrtValue[] values, int positions)
     {
         private int others;
 
-        public static Block Empty { get; } = new([]);
+        public static Block Empty { get; } = new([], 0);
 
         public OrtValue[] Values { get; } = values;
+
+        /// <summary>Positions that the tensors have room for.</summary>
+        public int Positions { get; } = positions;
+
+        public bool IsShared => Volatile.Read(ref others) > 0;
 
         public Block Shared()
         {

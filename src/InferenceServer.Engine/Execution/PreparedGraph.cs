@@ -38,14 +38,14 @@ internal sealed class PreparedGraph : IDisposable
     public string File => Path.Combine(Directory, GraphName);
 
     /// <summary>The copy that an earlier start kept of the same file, for the same runtime and processor; null when there is none.</summary>
-    public static PreparedGraph? Find(GraphSummary summary, ExecutionDevice device)
+    public static PreparedGraph? Find(GraphSummary summary, ExecutionDevice device, string form = "")
     {
         if (device.IsGpu || device.CacheDirectory is not { } cache || WeightsOf(summary) < SmallWeights)
         {
             return null;
         }
 
-        var found = new PreparedGraph(Path.Combine(cache, Key(summary)), null, temporary: false);
+        var found = new PreparedGraph(Path.Combine(cache, Key(summary, form)), null, temporary: false);
         found.written = found.Lengths();
         try
         {
@@ -58,7 +58,7 @@ internal sealed class PreparedGraph : IDisposable
     }
 
     /// <summary>Where a copy is to be written; null when none is worth it or possible, <paramref name="whyNot"/> then says why, where a person may change it.</summary>
-    public static PreparedGraph? Begin(GraphSummary summary, ExecutionDevice device, out string? whyNot)
+    public static PreparedGraph? Begin(GraphSummary summary, ExecutionDevice device, out string? whyNot, string form = "")
     {
         whyNot = null;
         var weights = WeightsOf(summary);
@@ -85,7 +85,7 @@ internal sealed class PreparedGraph : IDisposable
 
             var directory = Path.Combine(parent, "writing-" + Guid.NewGuid().ToString("n"));
             System.IO.Directory.CreateDirectory(directory);
-            return new PreparedGraph(directory, device.CacheDirectory is null ? null : Path.Combine(parent, Key(summary)), temporary: true);
+            return new PreparedGraph(directory, device.CacheDirectory is null ? null : Path.Combine(parent, Key(summary, form)), temporary: true);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {
@@ -161,8 +161,8 @@ internal sealed class PreparedGraph : IDisposable
     private static IEnumerable<FileInfo> Files(GraphSummary summary) =>
         new[] { new FileInfo(summary.File) }.Concat(summary.ExternalData.Select(name => new FileInfo(Path.Combine(Path.GetDirectoryName(summary.File)!, name)))).Where(file => file.Exists);
 
-    /// <summary>Names the same files (by path, size and time of writing), the same runtime and the same kind of processor: what was made of or measured on one holds for the other.</summary>
-    public static string Key(GraphSummary summary)
+    /// <summary>Names the same files (by path, size and time of writing), the same form of the graph, runtime and kind of processor: what was made of or measured on one holds for the other.</summary>
+    public static string Key(GraphSummary summary, string form)
     {
         var text = new StringBuilder();
         foreach (var file in Files(summary))
@@ -170,7 +170,7 @@ internal sealed class PreparedGraph : IDisposable
             text.Append(CultureInfo.InvariantCulture, $"{file.FullName}|{file.Length}|{file.LastWriteTimeUtc.Ticks}|");
         }
 
-        text.Append(OrtEnv.Instance().GetVersionString()).Append('|').Append(Processor.Name);
+        text.Append(form).Append('|').Append(OrtEnv.Instance().GetVersionString()).Append('|').Append(Processor.Name);
         return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text.ToString())))[..32];
     }
 }

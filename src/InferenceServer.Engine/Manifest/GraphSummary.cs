@@ -90,6 +90,9 @@ public sealed record GraphSummary
     /// <summary>True when activations are quantised with one scale a tensor, so that a row's result depends on its batch mates (DynamicQuantizeLinear).</summary>
     public bool QuantizesActivations { get; init; }
 
+    /// <summary>True when the keys and values of earlier tokens are inputs of grouped-query attention alone, which can write new ones into the same tensors.</summary>
+    public bool WritesCache { get; init; }
+
     /// <summary>Element type of most weights, in bytes: <c>float32</c>, <c>float16</c>, <c>int8</c>, <c>int4</c>.</summary>
     public string WeightType { get; init; } = "float32";
 

@@ -12,9 +12,21 @@ namespace InferenceServer.Engine.Onnx;
 internal sealed class GraphEdit(OnnxModel model)
 {
     private readonly GraphProto added = new();
+    private readonly List<OperatorSetIdProto> opsets = [];
     private readonly SortedList<long, (long End, GraphProto By)> replaced = [];
 
     public bool IsEmpty => added.Node.Count == 0 && added.Output.Count == 0 && replaced.Count == 0;
+
+    public void AddInput(ValueInfoProto input) => added.Input.Add(input);
+
+    /// <summary>Imports a set of operators that the file does not.</summary>
+    public void AddOpset(string domain, long version)
+    {
+        if (!model.Opsets.ContainsKey(domain))
+        {
+            opsets.Add(new OperatorSetIdProto { Domain = domain, Version = version });
+        }
+    }
 
     public void AddNode(NodeProto node) => added.Node.Add(node);
 
@@ -62,7 +74,7 @@ internal sealed class GraphEdit(OnnxModel model)
         return result;
     }
 
-    /// <summary>Puts other nodes in the place of one.</summary>
+    /// <summary>Puts other nodes in the place of one, or none.</summary>
     public void Replace(OnnxNode node, params NodeProto[] by) => replaced[node.Start] = (node.End, new GraphProto { Node = { by } });
 
     /// <summary>Has a tensor's weights read from another path of external data.</summary>
@@ -113,7 +125,11 @@ internal sealed class GraphEdit(OnnxModel model)
             foreach (var (start, (end, by)) in inside)
             {
                 Part(from, start);
-                Own(new ModelProto { Graph = by }.ToByteArray());
+                if (by.Node.Count + by.Initializer.Count > 0)
+                {
+                    Own(new ModelProto { Graph = by }.ToByteArray());
+                }
+
                 from = end;
             }
 
@@ -123,7 +139,7 @@ internal sealed class GraphEdit(OnnxModel model)
 
         using var reader = new WireReader(model.FilePath);
         Copy(copied, reader.Length);
-        Own(new ModelProto { Graph = added }.ToByteArray());
+        Own(new ModelProto { Graph = added, OpsetImport = { opsets } }.ToByteArray());
         var result = new byte[pieces.Sum(p => p.Length)];
         var at = 0;
         foreach (var (start, length, own) in pieces)

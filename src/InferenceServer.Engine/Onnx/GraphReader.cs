@@ -19,6 +19,7 @@ internal static class GraphReader
             Opset = (int)Math.Clamp(model.Opsets.GetValueOrDefault(""), 0, int.MaxValue),
             Producer = model.Producer,
             QuantizesActivations = model.Graph.Nodes.Any(QuantizesActivations),
+            WritesCache = WritesCache(index),
             WeightType = WeightType(model),
             PositionRows = PositionTable.Rows(model, index),
             TokenRows = TokenTable.Rows(index),
@@ -29,6 +30,12 @@ internal static class GraphReader
     private static bool QuantizesActivations(OnnxNode node) =>
         node.OpType is "DynamicQuantizeLinear" or "DynamicQuantizeMatMul" or "DynamicQuantizeLSTM"
         || (node.OpType == "MatMulNBits" && node.Attribute("accuracy_level")?.Integer == 4);
+
+    private static bool WritesCache(GraphIndex index)
+    {
+        var pasts = index.FedInputs.Where(input => input is { Shape.Count: 4 } && input.Name.StartsWith("past", StringComparison.Ordinal)).ToList();
+        return pasts.Count > 0 && pasts.TrueForAll(past => index.Consumers(past.Name) is [({ OpType: "GroupQueryAttention", Domain: "com.microsoft" }, 3 or 4)]);
+    }
 
     private static string WeightType(OnnxModel model)
     {

@@ -36,6 +36,9 @@ public sealed class OnnxGraph
         return new OnnxGraph(model, summary, edit);
     }
 
+    /// <summary>The graph in fewer, larger operators, which compute a decoder's steps faster; null when it is of another kind.</summary>
+    internal DecoderRewrite? Rewrite(ModelConfig config) => DecoderRewrite.Of(model, config);
+
     /// <summary>The same file as it is, without attention, for a runtime that refuses the edited one.</summary>
     public OnnxGraph WithoutAttention(string reason) =>
         new(model, Summary with { Attention = [], AttentionUnavailable = reason }, new GraphEdit(model));

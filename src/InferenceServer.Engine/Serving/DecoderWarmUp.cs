@@ -41,6 +41,7 @@ internal static class DecoderWarmUp
                 else
                 {
                     decoder.TakesChunks = !summary.QuantizesActivations && encoder is null && Tried(() => After(decoder, encoder, [ids[..Few], ids[Few..]], cancellation)) is { } chunks && Same(whole, chunks, tolerance);
+                    TryInPlace(decoder, ids, whole, tolerance, cancellation);
                     FindPadding(decoder, encoder, ids, tolerance, cancellation);
                 }
             }
@@ -61,6 +62,19 @@ internal static class DecoderWarmUp
         }
 
         return notes;
+    }
+
+    // In tensors that hold something else behind the tokens.
+    private static void TryInPlace(Decoder decoder, int[] ids, float[] whole, float tolerance, CancellationToken cancellation)
+    {
+        if (!decoder.MayWriteInPlace)
+        {
+            return;
+        }
+
+        decoder.WritesInPlace = true;
+        decoder.WritesInPlace = Tried(() => After(decoder, null, [ids[..Few], .. ids[Few..].Select(id => (int[])[id])], cancellation)) is { } steps && Same(whole, steps, tolerance)
+            && (!decoder.TakesChunks || (Tried(() => After(decoder, null, [ids[..Few], ids[Few..]], cancellation)) is { } chunks && Same(whole, chunks, tolerance)));
     }
 
     private static void FindPadding(Decoder decoder, EncoderStates? encoder, int[] ids, float tolerance, CancellationToken cancellation)
