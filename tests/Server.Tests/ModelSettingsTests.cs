@@ -26,6 +26,7 @@ public sealed class ModelSettingsTests
             ("a-b:TokenizerConfig", "follow"),
             ("a-b:RerankTemplate", "{query} {document}"),
             ("a-b:EntailmentLabel", "LABEL_2"),
+            ("a-b:AccuracyLevel", "4"),
             ("a-b:Inputs:task_id", "4"));
         Assert.Empty(errors);
         Assert.Empty(warnings);
@@ -34,7 +35,7 @@ public sealed class ModelSettingsTests
         Assert.Equal(("sentence_embedding", TokenizerConfigUse.Follow, "{query} {document}", "LABEL_2"), (own.Output, own.TokenizerConfig, own.RerankTemplate, own.EntailmentLabel));
         Assert.Equal(("query: ", "", 2), (own.Prompts["query"], own.Prompts["none"], own.Prompts.Count));
         Assert.Equal(4, Assert.Single(own.Inputs).Value);
-        Assert.Equal("task_id", own.Inputs.Keys.Single());
+        Assert.Equal(("task_id", 4), (own.Inputs.Keys.Single(), own.AccuracyLevel));
     }
 
     [Theory]

@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Manifest;
-using InferenceServer.Engine.Onnx;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
@@ -19,10 +18,19 @@ namespace InferenceServer.Engine.Execution;
 internal sealed record GraphSource(GraphSummary Summary, ModelConfig Config, Func<string, byte[]?> Expose, GivenInputs? Given = null, bool IsDecoder = false)
 {
     /// <summary>A faster form of the same graph, which is taken where it gives the same logits; null where there is none.</summary>
-    public DecoderRewrite? Rewrite { get; init; }
+    public GraphRewrite? Rewrite { get; init; }
 
     /// <summary>What products with packed weights are computed at (<c>accuracy_level</c> of MatMulNBits); null: as the file says.</summary>
     public int? AccuracyLevel { get; init; }
+
+    /// <summary>The bytes of the file at a level; needed where <see cref="AccuracyLevel"/> is set.</summary>
+    public Func<int, byte[]>? AtAccuracy { get; init; }
+
+    /// <summary>The bytes that sessions of the file are made of; null: the file as it is.</summary>
+    public byte[]? Edited => AccuracyLevel is { } level ? AtAccuracy!(level) : null;
+
+    /// <summary>Names the form of the file that sessions are made of.</summary>
+    public string Form => AccuracyLevel is { } level ? string.Create(CultureInfo.InvariantCulture, $"accuracy-{level}") : "";
 }
 
 /// <summary>A graph of a model and its variants, which share one copy of the weights.</summary>
@@ -97,7 +105,7 @@ internal sealed class Graph : IGraph, IDisposable
     public int FirstPosition { get; set; }
 
     /// <summary>What measurements of this graph are kept by.</summary>
-    public string Key => PreparedGraph.Key(source.Summary, form);
+    public string Key => PreparedGraph.Key(source.Summary, IsRewritten ? form : source.Form);
 
     /// <summary>True when the keys and values of earlier tokens go into grouped-query attention, which can write new ones behind them.</summary>
     public bool WritesCache => IsRewritten || source.Summary.WritesCache;
@@ -123,7 +131,7 @@ internal sealed class Graph : IGraph, IDisposable
         var file = source.Summary.File;
         if (source.IsDecoder)
         {
-            var own = Session(source, file, null, device, 1, cancellation);
+            var own = Session(source, file, null, device, 1, cancellation, source.Edited);
             return Guarded(() => new Graph(source, own, null, device, time), own);
         }
 
@@ -132,17 +140,17 @@ internal sealed class Graph : IGraph, IDisposable
             return rewritten;
         }
 
-        if (PreparedGraph.Find(source.Summary, device) is { } kept)
+        if (PreparedGraph.Find(source.Summary, device, source.Form) is { } kept)
         {
             var mapped = Session(source, kept.File, null, device, 1, cancellation);
             return Guarded(() => new Graph(source, mapped, kept, device, time), mapped);
         }
 
-        var writing = PreparedGraph.Begin(source.Summary, device, out var whyNot);
+        var writing = PreparedGraph.Begin(source.Summary, device, out var whyNot, source.Form);
         InferenceSession session;
         try
         {
-            session = Session(source, file, writing, device, 1, cancellation);
+            session = Session(source, file, writing, device, 1, cancellation, source.Edited);
         }
         catch (ModelLoadException) when (writing is not null)
         {
@@ -150,7 +158,7 @@ internal sealed class Graph : IGraph, IDisposable
             writing.Dispose();
             whyNot = $"no optimized copy can be written to {writing.Directory}";
             writing = null;
-            session = Session(source, file, null, device, 1, cancellation);
+            session = Session(source, file, null, device, 1, cancellation, source.Edited);
         }
         catch (OperationCanceledException)
         {
@@ -310,7 +318,7 @@ internal sealed class Graph : IGraph, IDisposable
         }
     }
 
-    private static string FormOf(GraphSource source) => source.AccuracyLevel is { } level ? string.Create(CultureInfo.InvariantCulture, $"{DecoderRewrite.Version}-{level}") : DecoderRewrite.Version;
+    private static string FormOf(GraphSource source) => source.Rewrite!.Version + source.Form;
 
     // Whether both compute the same logits of every position of a short text of different tokens.
     private bool GivesLike(Graph other, CancellationToken cancellation)
@@ -421,7 +429,7 @@ internal sealed class Graph : IGraph, IDisposable
         var file = prepared is { IsIntact: true } ? prepared.File : Unchanged();
         if (set == OutputSet.Plain)
         {
-            return new GraphVariant(Session(source, file, null, Device, threads, closing.Token, IsRewritten && file == summary.File ? Rewritten(closing.Token) : null), this);
+            return new GraphVariant(Session(source, file, null, Device, threads, closing.Token, file != summary.File ? null : IsRewritten ? Rewritten(closing.Token) : source.Edited), this);
         }
 
         // A rewritten graph has other attention: the file is edited.

@@ -1,5 +1,4 @@
 using InferenceServer.Engine.Manifest;
-using InferenceServer.Engine.Onnx;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
@@ -10,7 +9,7 @@ internal static class RotaryTables
 {
     /// <summary>The first half of each table <c>[position, head / 2]</c> by the tensor it is of; null where a table is no such thing.</summary>
     /// <exception cref="OnnxRuntimeException">The nodes do not run by themselves.</exception>
-    public static IReadOnlyDictionary<string, float[]>? Compute(DecoderRewrite rewrite, string file, ExecutionDevice device)
+    public static IReadOnlyDictionary<string, float[]>? Compute(GraphRewrite rewrite, string file, ExecutionDevice device)
     {
         var tables = new Dictionary<string, float[]>(StringComparer.Ordinal);
         if (rewrite.Tables.Count == 0)

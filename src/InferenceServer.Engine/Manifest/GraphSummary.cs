@@ -90,6 +90,12 @@ public sealed record GraphSummary
     /// <summary>True when activations are quantised with one scale a tensor, so that a row's result depends on its batch mates (DynamicQuantizeLinear).</summary>
     public bool QuantizesActivations { get; init; }
 
+    /// <summary>
+    /// True when products with packed weights quantise activations to int8 with one scale a block of a row (<c>accuracy_level</c> 4 of MatMulNBits): a row does not see
+    /// its batch mates, but what one shape of run rounds otherwise than another can move a whole step of a scale.
+    /// </summary>
+    public bool QuantizesBlocks { get; init; }
+
     /// <summary>True when the keys and values of earlier tokens are inputs of grouped-query attention alone, which can write new ones into the same tensors.</summary>
     public bool WritesCache { get; init; }
 

@@ -42,7 +42,7 @@ internal sealed record CachedAttention(Projection Query, Projection Key, Project
             layers.Add(layer);
         }
 
-        return layers.SelectMany(layer => new[] { layer.PastKey.Name, layer.PastValue.Name }).Distinct().Count() == pasts.Count && layers.Select(layer => layer.Rotation).Distinct().Count() == 1 ? layers : null;
+        return layers.SelectMany(layer => new[] { layer.PastKey.Name, layer.PastValue.Name }).Distinct().Count() == pasts.Count ? layers : null;
     }
 
     private static CachedAttention? Of(GraphIndex index, AttentionSite site, Dictionary<string, GraphTensor> pasts)
@@ -81,7 +81,7 @@ internal sealed record CachedAttention(Projection Query, Projection Key, Project
         var turned = false;
         for (var hops = 0; node is not null && hops < 6; hops++)
         {
-            node = index.Consumers(node.Output(0)) is [var (next, input)] && input == 0 ? next : null;
+            node = index.Consumers(node.Output(0)).Where(user => user.Node.OpType != "Shape").ToList() is [var (next, input)] && input == 0 ? next : null;
             switch (node?.OpType)
             {
                 case "Transpose" when IsHeadsFirst(node) && !turned:
@@ -99,14 +99,9 @@ internal sealed record CachedAttention(Projection Query, Projection Key, Project
         return null;
     }
 
-    // x * cos + turned(x) * sin, where turned(x) is made of x alone; or the operator that does it with tables.
+    // x * cos + turned(x) * sin, where turned(x) is made of x alone.
     private static (Rotation Rotation, string Input)? RotationOf(GraphIndex index, OnnxNode node)
     {
-        if (node is { OpType: "RotaryEmbedding", Domain: "com.microsoft" } && node.Attributes.TrueForAll(a => a.Integer == 0 && a.Float is 0 or 1) && index.Graph.Initializers.ContainsKey(node.Input(2)))
-        {
-            return (new Rotation(node.Input(2), node.Input(3), IsTable: true), node.Input(0));
-        }
-
         if (node.OpType != "Add" || index.Producer(node.Input(0)) is not { OpType: "Mul" } one || index.Producer(node.Input(1)) is not { OpType: "Mul" } other)
         {
             return null;
@@ -119,7 +114,7 @@ internal sealed record CachedAttention(Projection Query, Projection Key, Project
                 var (x, y) = (straight.Input(i & 1), turned.Input(i >> 1));
                 if (x != y && index.Producer(y) is { OpType: "Concat" or "Mul" } && Reaches(index, y, x) && !Reaches(index, straight.Input(1 - (i & 1)), x))
                 {
-                    return (new Rotation(straight.Input(1 - (i & 1)), turned.Input(1 - (i >> 1)), IsTable: false), x);
+                    return (new Rotation(straight.Input(1 - (i & 1)), turned.Input(1 - (i >> 1))), x);
                 }
             }
         }
@@ -177,7 +172,6 @@ internal readonly record struct Projection(string Tensor, bool HasHeads)
 }
 
 /// <summary>Rotary positions (Su et al. 2021, https://arxiv.org/abs/2104.09864), the second half of a head turned against the first.</summary>
-/// <param name="Cos">The cosines: a tensor that the graph makes of the positions, or a table.</param>
-/// <param name="Sin">The sines.</param>
-/// <param name="IsTable">True for constants <c>[position, head / 2]</c>.</param>
-internal sealed record Rotation(string Cos, string Sin, bool IsTable);
+/// <param name="Cos">The tensor of cosines, which the graph makes of the positions.</param>
+/// <param name="Sin">The tensor of sines.</param>
+internal sealed record Rotation(string Cos, string Sin);

@@ -29,7 +29,6 @@ internal sealed class DecoderRewrite
     private readonly ModelConfig config;
     private readonly IReadOnlyList<CachedAttention> layers;
     private readonly GraphTensor mask;
-    private readonly Rotation[] computed; // rotations whose tables the graph's own nodes have to give
 
     private DecoderRewrite(OnnxModel model, GraphIndex index, ModelConfig config, IReadOnlyList<CachedAttention> layers, GraphTensor mask)
     {
@@ -38,8 +37,7 @@ internal sealed class DecoderRewrite
         this.config = config;
         this.layers = layers;
         this.mask = mask;
-        computed = [.. layers.Select(layer => layer.Rotation).OfType<Rotation>().Where(rotation => !rotation.IsTable).Distinct()];
-        Tables = [.. computed.SelectMany(rotation => new[] { rotation.Cos, rotation.Sin }).Distinct()];
+        Tables = [.. layers.Select(layer => layer.Rotation).OfType<Rotation>().SelectMany(rotation => new[] { rotation.Cos, rotation.Sin }).Distinct()];
     }
 
     /// <summary>Tensors of <see cref="TableModel"/>: cosines and sines of every position <c>[.., position, head]</c>.</summary>
@@ -124,7 +122,7 @@ internal sealed class DecoderRewrite
         var logits = index.Graph.Outputs.Count > 0 && !index.FedInputs.Any(input => input.Name.EndsWith("logits_to_keep", StringComparison.Ordinal)) ? LogitsNode() : null;
         var live = Live();
         var made = layers.SelectMany(layer => new[] { layer.Result, layer.PresentKey, layer.PresentValue }).ToHashSet();
-        foreach (var node in model.Graph.Nodes.Where(node => node == logits || made.Contains(node) || !live.Contains(node) || (accuracyLevel is not null && node.OpType == "MatMulNBits")))
+        foreach (var node in model.Graph.Nodes.Where(node => node == logits || made.Contains(node) || !live.Contains(node) || (accuracyLevel is not null && PackedProducts.Is(node))))
         {
             if (layers.Any(layer => layer.Result == node))
             {
@@ -137,7 +135,7 @@ internal sealed class DecoderRewrite
                 continue;
             }
 
-            var changed = edit.Rewrite(node, node.Outputs, accuracyLevel is { } level && node.OpType == "MatMulNBits" ? [AttributeProto.Of("accuracy_level", level)] : []);
+            var changed = edit.Rewrite(node, node.Outputs, accuracyLevel is { } level && PackedProducts.Is(node) ? [PackedProducts.Accuracy(level)] : []);
             if (node == logits)
             {
                 edit.AddInput(new ValueInfoProto { Name = LogitsToKeep, Type = TypeOf(DataType.Int64, [new TensorShapeProto.Types.Dimension { DimValue = 1 }]) });
@@ -215,7 +213,7 @@ internal sealed class DecoderRewrite
         };
         if (layer.Rotation is { } rotation)
         {
-            node.Input.Add(rotation.IsTable ? [rotation.Cos, rotation.Sin] : [TableOf(rotation.Cos), TableOf(rotation.Sin)]);
+            node.Input.Add([TableOf(rotation.Cos), TableOf(rotation.Sin)]);
             node.Attribute.Add(AttributeProto.Of("do_rotary", 1));
         }
 

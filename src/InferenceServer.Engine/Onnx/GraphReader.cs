@@ -19,6 +19,7 @@ internal static class GraphReader
             Opset = (int)Math.Clamp(model.Opsets.GetValueOrDefault(""), 0, int.MaxValue),
             Producer = model.Producer,
             QuantizesActivations = model.Graph.Nodes.Any(QuantizesActivations),
+            QuantizesBlocks = model.Graph.Nodes.Exists(PackedProducts.QuantizesBlocks),
             WritesCache = WritesCache(index),
             WeightType = WeightType(model),
             PositionRows = PositionTable.Rows(model, index),
@@ -28,8 +29,7 @@ internal static class GraphReader
     }
 
     private static bool QuantizesActivations(OnnxNode node) =>
-        node.OpType is "DynamicQuantizeLinear" or "DynamicQuantizeMatMul" or "DynamicQuantizeLSTM"
-        || (node.OpType == "MatMulNBits" && node.Attribute("accuracy_level")?.Integer == 4);
+        node.OpType is "DynamicQuantizeLinear" or "DynamicQuantizeMatMul" or "DynamicQuantizeLSTM";
 
     private static bool WritesCache(GraphIndex index)
     {
@@ -40,7 +40,7 @@ internal static class GraphReader
     private static string WeightType(OnnxModel model)
     {
         // The packed weights of MatMulNBits are declared as bytes.
-        var packed = model.Graph.Nodes.Where(n => n.OpType == "MatMulNBits").ToList();
+        var packed = model.Graph.Nodes.Where(PackedProducts.Is).ToList();
         var bits = new Dictionary<string, double>(model.WeightBits);
         foreach (var node in packed)
         {

@@ -25,15 +25,34 @@ public sealed class OnnxGraph
     /// <summary>
     /// Reads the graph of a file without its weights. <paramref name="config"/> gives the head count where probabilities lack their axis.
     /// </summary>
-    /// <exception cref="ModelLoadException">The file is no complete ONNX model, or its external data is missing or outside the folder.</exception>
-    public static OnnxGraph Read(string path, ModelConfig config)
+    /// <param name="path">The file.</param>
+    /// <param name="config">config.json.</param>
+    /// <param name="accuracyLevel">What products with packed weights are computed at; null: as the file says.</param>
+    /// <exception cref="ModelLoadException">The file is no complete ONNX model, its external data is missing or outside the folder, or it has no packed weights for <paramref name="accuracyLevel"/>.</exception>
+    public static OnnxGraph Read(string path, ModelConfig config, int? accuracyLevel = null)
     {
         var model = OnnxModel.Read(path);
         ExternalData.Check(model);
         var edit = new GraphEdit(model);
         var summary = GraphReader.Summarise(model, config, edit);
+        if (accuracyLevel is { } level)
+        {
+            PackedProducts.SetAccuracy(model, edit, level);
+            summary = summary with { QuantizesBlocks = level == PackedProducts.Int8Activations };
+        }
+
         ExternalData.Relocate(model, edit);
         return new OnnxGraph(model, summary, edit);
+    }
+
+    /// <summary>The file with its products with packed weights at another accuracy, and nothing else changed.</summary>
+    /// <param name="level"><c>accuracy_level</c> of MatMulNBits.</param>
+    internal byte[] AtAccuracy(int level)
+    {
+        var own = new GraphEdit(model);
+        PackedProducts.SetAccuracy(model, own, level);
+        ExternalData.Relocate(model, own);
+        return Bytes(own);
     }
 
     /// <summary>The graph in fewer, larger operators, which compute a decoder's steps faster; null when it is of another kind.</summary>
@@ -45,7 +64,9 @@ public sealed class OnnxGraph
 
     /// <summary>The model to make a session of: the file's bytes with the edit. External data stays where it is, relative to <see cref="FolderFiles.WeightsRoot"/> of the file's folder.</summary>
     /// <exception cref="ModelLoadException">The file cannot be read any more, or is too large to be edited (2 GB).</exception>
-    public byte[] ReadModel()
+    public byte[] ReadModel() => Bytes(edit);
+
+    private byte[] Bytes(GraphEdit edit)
     {
         try
         {

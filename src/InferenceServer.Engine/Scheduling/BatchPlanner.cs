@@ -59,6 +59,23 @@ internal sealed class BatchPlanner(QueueOptions options, int maxBatchTokens, int
         return At(partition, single, 1, lengths, index);
     }
 
+    /// <summary>Plans a step, which runs alone: on one thread or on all that are free, as its like have turned out.</summary>
+    /// <param name="executor">The graph.</param>
+    /// <param name="tokens">New tokens of all rows.</param>
+    /// <param name="free">Workers that could run it and what else waits here, now.</param>
+    public BatchPlan PlanStep(GraphExecutor executor, int tokens, int free)
+    {
+        var most = free >= maxThreads ? maxThreads : 1 << int.Log2(free);
+        var one = executor.Steps.Milliseconds(tokens, 1);
+        if (most > 1 && !IsOpen(executor.Graph, OutputSet.Plain, most, one is null or > LeastGain))
+        {
+            most = 1;
+        }
+
+        var threads = executor.Steps.Threads(tokens, most);
+        return new BatchPlan(0, 1, threads, executor.Steps.Milliseconds(tokens, threads) ?? executor.Costs.Of(OutputSet.Plain, threads).Of(1, tokens));
+    }
+
     /// <summary>Whether a graph is large enough for several threads to be of use: they answer a lone short text sooner.</summary>
     public static bool IsWorthThreads(CostModel single, CostModel several) => single.Of(1, 32) - several.Of(1, 32) > LeastGainToOpen;
 

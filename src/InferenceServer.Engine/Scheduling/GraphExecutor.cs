@@ -38,6 +38,9 @@ internal sealed class GraphExecutor : IGraphExecutor, IAsyncDisposable
     /// <summary>What runs cost.</summary>
     public RunCosts Costs { get; }
 
+    /// <summary>What steps cost.</summary>
+    public StepCosts Steps { get; } = new();
+
     /// <summary>What waits; the scheduler's own.</summary>
     public PendingQueue Pending { get; } = new();
 

@@ -302,7 +302,9 @@ internal sealed class Scheduler
 
         var others = models.Waiting.Count - 1;
         var idle = running.Count > 0 ? TimeSpan.Zero : Time.GetElapsedTime(lastActive);
-        var plan = planner.Plan(executor, set, lengths, index, Math.Max(1, free - others), idle, executor.Pending.IsMixed(Time));
+        var step = (next.Group as StepGroup)?.Step;
+        var shared = Math.Max(1, free - others);
+        var plan = step is not null ? planner.PlanStep(executor, step.Tokens, shared) : planner.Plan(executor, set, lengths, index, shared, idle, executor.Pending.IsMixed(Time));
         var items = new WorkItem[plan.To - plan.From];
         for (var i = 0; i < items.Length; i++)
         {
@@ -316,7 +318,7 @@ internal sealed class Scheduler
             bytes = executor.Graph.PeakBytes(set, 1, next.PaddedLength);
         }
 
-        bytes += next.Group is StepGroup group ? 2 * group.Step.Bytes : 0; // as it goes in and as it comes out
+        bytes += 2 * (step?.Bytes ?? 0); // as it goes in and as it comes out
         var batch = new Batch(executor, items, executor.Graph.Opened(set, plan.Threads)!, plan.Threads, plan.Cost, bytes);
         models.Choose(executor);
         models.Charge(executor, plan.Cost * plan.Threads);

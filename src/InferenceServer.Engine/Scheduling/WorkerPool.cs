@@ -203,7 +203,9 @@ internal sealed partial class WorkerPool : IDisposable
     private int Run(Batch batch, StepGroup group, long started)
     {
         group.Step.Run(batch.Variant, batch.Terminated);
-        EngineMetrics.Batch(batch.Executor.Model, group.Step.Rows, group.Step.Tokens, group.Step.Tokens, time.GetElapsedTime(started));
+        var ran = time.GetElapsedTime(started);
+        batch.Executor.Steps.Measured(group.Step.Tokens, batch.Threads, ran.TotalMilliseconds);
+        EngineMetrics.Batch(batch.Executor.Model, group.Step.Rows, group.Step.Tokens, group.Step.Tokens, ran);
         group.Complete();
         return group.Step.Tokens;
     }

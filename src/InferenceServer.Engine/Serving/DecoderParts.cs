@@ -36,7 +36,7 @@ internal sealed class DecoderParts : IDisposable
 
     /// <summary>Opens and tries the decoder; null when the model has none.</summary>
     /// <exception cref="ModelLoadException">It has one that cannot be used.</exception>
-    public static DecoderParts? Open(Graph main, GraphSummary summary, ModelManifest manifest, Tokenizer tokenizer, Head? head, ExecutionDevice device, TimeProvider time, CancellationToken cancellation)
+    public static DecoderParts? Open(Graph main, GraphSummary summary, ModelManifest manifest, Tokenizer tokenizer, Head? head, int? accuracyLevel, ExecutionDevice device, TimeProvider time, CancellationToken cancellation)
     {
         var files = manifest.Files;
         if (!files.IsEncoderDecoder && head is not { Kind: HeadKind.CausalLanguageModel })
@@ -54,8 +54,9 @@ internal sealed class DecoderParts : IDisposable
         {
             Graph Opened(string file, out GraphSummary read)
             {
-                read = OnnxGraph.Read(file, manifest.Config).Summary;
-                var graph = Graph.Open(new GraphSource(read, manifest.Config, _ => null, IsDecoder: true), device, time, cancellation);
+                var opened = OnnxGraph.Read(file, manifest.Config, accuracyLevel);
+                read = opened.Summary;
+                var graph = Graph.Open(new GraphSource(read, manifest.Config, _ => null, IsDecoder: true) { AccuracyLevel = accuracyLevel, AtAccuracy = opened.AtAccuracy }, device, time, cancellation);
                 graph.PadId = main.PadId;
                 own.Add(graph);
                 return graph;

@@ -24,7 +24,7 @@ internal static class DecoderWarmUp
     {
         int[] ids = [.. tokenizer.Encode(Text).Ids.DefaultIfEmpty(0)];
         ids = [.. Enumerable.Range(0, Most).Select(i => ids[i % ids.Length])];
-        var tolerance = summary.QuantizesActivations ? QuantizedTolerance : summary.WeightType == "float16" ? HalfTolerance : Tolerance;
+        var tolerance = summary.QuantizesActivations || summary.QuantizesBlocks ? QuantizedTolerance : summary.WeightType == "float16" ? HalfTolerance : Tolerance;
         var notes = new List<string>();
         try
         {

@@ -183,13 +183,13 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
             parts.Manifest = problems.Try(() => ManifestReader.Read(root, id, parts.Config, parts.Files, sentence, parts.Notes));
             if (parts.Files is { } files)
             {
-                parts.File = problems.Try(() => OnnxGraph.Read(files.Main, parts.Config ?? ModelConfig.From(default)));
+                parts.File = problems.Try(() => OnnxGraph.Read(files.Main, parts.Config ?? ModelConfig.From(default), settings.AccuracyLevel));
             }
 
             if (parts is { File: { } file, Config: { } config })
             {
                 progress.Step = "opening its graph";
-                parts.Graph = problems.Try(() => Graph.Open(new GraphSource(file.Summary, config, path => Expose(file, path, config), Given(root, id, settings, file.Summary.File)) { Rewrite = file.Rewrite(config) }, device, time, cancellation));
+                parts.Graph = problems.Try(() => Graph.Open(new GraphSource(file.Summary, config, path => Expose(file, path, config), Given(root, id, settings, file.Summary.File)) { Rewrite = RewriteOf(file, config), AccuracyLevel = settings.AccuracyLevel, AtAccuracy = file.AtAccuracy }, device, time, cancellation));
             }
 
             progress.Step = "reading its tokenizer";
@@ -210,6 +210,10 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
             throw;
         }
     }
+
+    /// <summary>The form of a decoder's graph that computes its steps faster; null when it is of another kind.</summary>
+    internal static GraphRewrite? RewriteOf(OnnxGraph file, ModelConfig config) =>
+        file.Rewrite(config) is { } rewrite ? new GraphRewrite(DecoderRewrite.Version, rewrite.Tables, rewrite.Positions, rewrite.TableModel, rewrite.Apply) : null;
 
     /// <summary>SHA-256 of a file, lower-case hex; empty when it cannot be read any more: that costs the hash, not the answers that name it.</summary>
     public static string Sha256(string file)
@@ -272,7 +276,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
 
         try
         {
-            parts.Decoder = DecoderParts.Open(graph, summary, manifest, tokenizer, parts.ToModel(NoExecutor.Instance).Capabilities.Head, device, time, cancellation);
+            parts.Decoder = DecoderParts.Open(graph, summary, manifest, tokenizer, parts.ToModel(NoExecutor.Instance).Capabilities.Head, parts.Settings.AccuracyLevel, device, time, cancellation);
             parts.Notes.AddRange(parts.Decoder?.Notes ?? []);
             if (parts.Decoder is not null)
             {

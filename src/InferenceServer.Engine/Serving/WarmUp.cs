@@ -18,6 +18,7 @@ internal static class WarmUp
     private const int ShortTokens = 3;
     private const int LongestTried = 2048; // longer rows seldom share a batch, and attention's memory grows with the square
     private const float Tolerance = 1e-3f; // relative to the largest value where that is above 1
+    private const float BlockTolerance = 0.1f; // int8 activations: a rounding that falls the other way moves a whole step
     private const float HalfTolerance = 3e-2f; // float16 sums differ by their order
 
     /// <summary>Runs the graph; returns the summary with the shapes that were seen, and a note for people when its sequences run one at a time, else null.</summary>
@@ -108,7 +109,7 @@ internal static class WarmUp
             foreach (var length in (IEnumerable<int>)[.. ((int[])[17, 33, 65, 129, 161, 257, 513, 1025, 2049, .. windows]).Where(length => length > ShortTokens && length < longest).Distinct().Order(), longest])
             {
                 var beside = Read(graph, [few, OfLength(row, length)], outputs, cancellation)[0];
-                if (outputs.FirstOrDefault(o => !Equal(alone[o], beside[o], summary.WeightType == "float16" ? HalfTolerance : Tolerance)) is { } output)
+                if (outputs.FirstOrDefault(o => !Equal(alone[o], beside[o], ToleranceOf(summary))) is { } output)
                 {
                     graph.RunAlone();
                     return string.Create(CultureInfo.InvariantCulture, $"In a batch padded to {length} tokens its output '{output}' differs from that of a sequence alone: sequences run one at a time.");
@@ -124,6 +125,8 @@ internal static class WarmUp
         }
     }
 
+    private static float ToleranceOf(GraphSummary summary) => summary.QuantizesBlocks ? BlockTolerance : summary.WeightType == "float16" ? HalfTolerance : Tolerance;
+
     private static string? Note(
         Graph graph, GraphSummary summary, IReadOnlyList<GraphInput> rows, IReadOnlyList<string> outputs, List<Dictionary<string, (float[] Data, int[] Shape)>> alone, CancellationToken cancellation)
     {
@@ -137,7 +140,7 @@ internal static class WarmUp
         try
         {
             var together = Read(graph, rows, outputs, cancellation);
-            var tolerance = summary.WeightType == "float16" ? HalfTolerance : Tolerance;
+            var tolerance = ToleranceOf(summary);
             for (var row = 0; row < rows.Count; row++)
             {
                 if (outputs.FirstOrDefault(o => !Equal(alone[row][o], together[row][o], tolerance)) is { } output)

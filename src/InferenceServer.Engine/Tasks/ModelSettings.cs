@@ -32,6 +32,9 @@ public sealed record ModelSettings
     /// <summary>The text that a decoder with one label reads, with <c>{query}</c> and <c>{document}</c> where they go.</summary>
     public string? RerankTemplate { get; init; }
 
+    /// <summary>What products with packed weights (MatMulNBits) are computed at: 1 = float32, 2 = float16, 3 = bfloat16, 4 = int8 activations; null: as the file says.</summary>
+    public int? AccuracyLevel { get; init; }
+
     /// <summary>The label that means entailment, for zero-shot classification with a head whose labels have no names.</summary>
     public string? EntailmentLabel { get; init; }
 

@@ -15,12 +15,13 @@ internal sealed class ModelSettingsReader(IConfiguration configuration, Settings
 {
     private const string Prompts = nameof(ModelSettings.Prompts);
     private const int MostShown = 20;
+    private const int MostAccuracyLevel = 4;
     private const string Inputs = nameof(ModelSettings.Inputs);
 
     private static readonly string[] Names =
     [
         nameof(ModelSettings.File), nameof(ModelSettings.Pooling), nameof(ModelSettings.Normalize), $"{Prompts}:{{name}}", nameof(ModelSettings.MaxTokens), nameof(ModelSettings.Output),
-        nameof(ModelSettings.TokenizerConfig), nameof(ModelSettings.RerankTemplate), nameof(ModelSettings.EntailmentLabel), $"{Inputs}:{{name}}",
+        nameof(ModelSettings.TokenizerConfig), nameof(ModelSettings.RerankTemplate), nameof(ModelSettings.EntailmentLabel), nameof(ModelSettings.AccuracyLevel), $"{Inputs}:{{name}}",
     ];
 
     /// <summary>What is told of names that fit no model, or several.</summary>
@@ -165,6 +166,7 @@ internal sealed class ModelSettingsReader(IConfiguration configuration, Settings
         nameof(ModelSettings.TokenizerConfig) => own with { TokenizerConfig = (TokenizerConfigUse?)reader.Value(setting, typeof(TokenizerConfigUse)) ?? default },
         nameof(ModelSettings.RerankTemplate) => own with { RerankTemplate = setting.Value },
         nameof(ModelSettings.EntailmentLabel) => own with { EntailmentLabel = setting.Value },
+        nameof(ModelSettings.AccuracyLevel) => own with { AccuracyLevel = (int?)reader.Value(setting, typeof(int), new RangeAttribute(1, MostAccuracyLevel)) },
         Prompts => own with { Prompts = new Dictionary<string, string>(own.Prompts) { [entry] = setting.Value! } },
         _ => reader.Value(setting, typeof(long)) is long number ? own with { Inputs = new Dictionary<string, long>(own.Inputs) { [entry] = number } } : own,
     };

@@ -44,6 +44,23 @@ public sealed class JsonBodyTests
         Assert.InRange(System.Diagnostics.Stopwatch.GetElapsedTime(started), TimeSpan.Zero, TimeSpan.FromSeconds(3)); // 31,000 segments looked at for each entry take far longer
     }
 
+    [Theory]
+    [InlineData("""{"inputs": ["a", {}, LONG]}""", "inputs[1]", "is an object; it must be a text or a list of token ids")]
+    [InlineData("""{"inputs": LONG, "poolling": "mean"}""", "poolling", "is not a field of this request; its fields are inputs")]
+    [InlineData("""{"prompt_name": LONG}""", "", "a value is missing")]
+    [InlineData("""{"inputs": LONG, "dimensions": "x"}""", "dimensions", "has another form")]
+    [InlineData("""{"inputs": LONG""", "", "not valid JSON, at line 1")]
+    public void A_large_body_is_refused_without_a_document_of_it(string body, string field, string message)
+    {
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        body = body.Replace("LONG", "\"" + new string('a', 2 << 20) + "\"", StringComparison.Ordinal);
+        var refusal = Assert.Throws<RequestException>(() => Parse<EmbeddingsBody>(body));
+        Assert.Equal(field, refusal.Field ?? "");
+        Assert.Contains(message, refusal.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("System", refusal.Message, StringComparison.Ordinal);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 24 << 20); // the body here, its bytes and its text
+    }
+
     [Fact]
     public void Enumerations_go_by_their_wire_names()
     {

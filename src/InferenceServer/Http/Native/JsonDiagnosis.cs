@@ -29,10 +29,16 @@ internal static class JsonDiagnosis
     public const string BrokenText = "holds half of a surrogate pair, or bytes that are not UTF-8; send whole characters.";
 
     private const int MaxShown = 60;
+    private const int MostForDocument = 1 << 20; // bytes
 
     /// <summary>The error to answer.</summary>
     public static RequestException Explain(JsonException error, ReadOnlySequence<byte> body, Type type)
     {
+        if (body.Length > MostForDocument)
+        {
+            return ExplainLarge(error, body, type);
+        }
+
         JsonDocument document;
         try
         {
@@ -54,6 +60,52 @@ internal static class JsonDiagnosis
                 return NotUnicode(Field(error.Path)); // a name or a value that cannot be shown
             }
         }
+    }
+
+    // A document takes many times the bytes of its body: a large one is said what its first reading found.
+    private static RequestException ExplainLarge(JsonException error, ReadOnlySequence<byte> body, Type type)
+    {
+        if (error is InputErrors inputs)
+        {
+            var prefix = InputsOf(body, type);
+            return Refusal([.. inputs.Errors.Select(e => new ProblemError(prefix + e.At, $"'{prefix + e.At}' {e.Message}"))])!;
+        }
+
+        var field = Field(error.Path);
+        var own = Own(error);
+        return own.Contains("could not be mapped to any .NET member", StringComparison.Ordinal) ? Malformed(Shorten(field), $"'{Shorten(field)}' is not a field of this request; its fields are {string.Join(", ", Fields(type))}.")
+            : own.Contains(nameof(InferenceServer), StringComparison.Ordinal) || own.Contains("System.", StringComparison.Ordinal) ? Malformed(Shorten(field), $"{(field.Length == 0 ? "The body" : $"'{Shorten(field)}'")} has another form than this request takes: a value is missing, given twice, or of the wrong kind.")
+            : Malformed(Shorten(field), Syntax(error, body));
+    }
+
+    // The name of the inputs that cannot be read.
+    private static string InputsOf(ReadOnlySequence<byte> body, Type type)
+    {
+        var properties = Properties(type);
+        var reader = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = WireJson.MaxDepth });
+        var name = "";
+        try
+        {
+            for (reader.Read(); reader.Read() && reader.TokenType == JsonTokenType.PropertyName;)
+            {
+                name = reader.GetString()!;
+                reader.Read();
+                if (properties.TryGetValue(name, out var property) && property.PropertyType == typeof(InputList))
+                {
+                    JsonSerializer.Deserialize<InputList>(ref reader, WireJson.Requests);
+                }
+                else
+                {
+                    reader.Skip();
+                }
+            }
+        }
+        catch (JsonException)
+        {
+            return name;
+        }
+
+        return "";
     }
 
     /// <summary>Reads a part of a body.</summary>
@@ -126,7 +178,11 @@ internal static class JsonDiagnosis
     {
         var found = new List<ProblemError>();
         Search(element, type, path, found);
-        return found.Count switch
+        return Refusal(found);
+    }
+
+    private static RequestException? Refusal(List<ProblemError> found) =>
+        found.Count switch
         {
             0 => null,
             1 => Malformed(found[0].Field, found[0].Detail),
@@ -136,7 +192,6 @@ internal static class JsonDiagnosis
                 found[0].Field.Length == 0 ? null : found[0].Field)
             { Errors = found },
         };
-    }
 
     private static void Search(JsonElement element, Type type, string path, List<ProblemError> found)
     {
