@@ -297,17 +297,28 @@ internal sealed class Graph : IGraph, IDisposable
                 return Guarded(() => new Graph(source, session, null, device, time) { form = edited is null ? "" : form }, session);
             }
 
+            string? whyNot = null;
+            Graph graph;
             using (var file = Opened(null, null))
-            using (var same = Opened(null, source.Rewrite!.Apply(tables, null)))
             {
-                if (!file.GivesLike(same, cancellation))
+                writing = source.AccuracyLevel is null ? PreparedGraph.Begin(source.Summary, device, out whyNot, form) : null;
+                graph = Opened(writing, source.Rewrite!.Apply(tables, null));
+                if (!file.GivesLike(graph, cancellation))
                 {
+                    graph.Dispose();
+                    writing?.Dispose();
                     return null;
                 }
             }
 
-            writing = PreparedGraph.Begin(source.Summary, device, out var whyNot, form);
-            var graph = Opened(writing, source.Rewrite.Apply(tables, source.AccuracyLevel));
+            if (source.AccuracyLevel is { } level)
+            {
+                // Other numbers are what is asked for: the form was compared at the file's own level.
+                graph.Dispose();
+                writing = PreparedGraph.Begin(source.Summary, device, out whyNot, form);
+                graph = Opened(writing, source.Rewrite.Apply(tables, level));
+            }
+
             graph.NotShared = whyNot;
             return writing is null ? graph : graph.Reopened(writing, cancellation);
         }
@@ -315,6 +326,11 @@ internal sealed class Graph : IGraph, IDisposable
         {
             writing?.Dispose();
             return null; // the file itself says what is wrong with it
+        }
+        catch (OperationCanceledException)
+        {
+            writing?.Dispose();
+            throw;
         }
     }
 

@@ -121,6 +121,7 @@ internal sealed class DecoderParts : IDisposable
             $"unless a request says otherwise: {defaults.Describe()}, at most {defaults.MaxNewTokens ?? Tasks.Generate.GenerateTask.DefaultNewTokens} new tokens",
             $"a text ends with: {(defaults.EosTokenIds.Count == 0 ? "nothing but its length" : $"{string.Join(" or ", defaults.EosTokenIds)} ({defaults.EosSource})")}",
             decoder.HasCache ? $"keys and values are kept: {decoder.TokenBytes} bytes a token" : "no keys and values are kept: every step computes the whole text",
+            $"its attention runs {(next.IsRewritten ? "as grouped-query attention, in place of the file's smaller operators" : "as the file has it")}{(decoder.WritesInPlace ? "; new keys and values are written behind the old ones" : "")}",
             decoder.Padding == CachePadding.None ? "sequences of different lengths run one by one" : $"sequences of different lengths share a run, padded at the {decoder.Padding.ToString().ToLowerInvariant()}",
             template is null ? "no chat template" : "conversations are rendered by the chat template",
         ];

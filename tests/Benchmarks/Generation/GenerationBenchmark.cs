@@ -19,12 +19,23 @@ internal static class GenerationBenchmark
     private const int Tokens = 128;
     private const int Rounds = 5;
 
-    /// <summary>Runs it: [soak [seconds] [connections]].</summary>
+    /// <summary>Runs it: [soak [seconds] [connections]], or one of <see cref="GenerationCases"/>.</summary>
     public static async Task<int> RunAsync(string[] args)
     {
         if (args.FirstOrDefault() == "soak")
         {
             return await SoakAsync(args.Length > 1 ? double.Parse(args[1], CultureInfo.InvariantCulture) : 600, args.Length > 2 ? int.Parse(args[2], CultureInfo.InvariantCulture) : 64);
+        }
+
+        if (args.Length > 0)
+        {
+            if (GenerationCases.Names.Contains(args[0]))
+            {
+                return await GenerationCases.RunAsync(args);
+            }
+
+            Console.Error.WriteLine($"generation [soak [seconds] [connections] | {string.Join(" | ", GenerationCases.Names)}]");
+            return 2;
         }
 
         using var models = ModelsFolder.WithMiniLM();
