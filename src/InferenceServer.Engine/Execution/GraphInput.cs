@@ -8,4 +8,7 @@ public sealed record GraphInput(int[] InputIds, int[]? TypeIds = null)
 
     /// <summary>Leading tokens that the others may attend to; those behind them have results of their own all the same. Null: all.</summary>
     public int? Attended { get; init; }
+
+    /// <summary>What the decoder of an encoder-decoder reads beside the ids; null: they go into a graph of their own.</summary>
+    internal EncoderStates? Encoder { get; init; }
 }

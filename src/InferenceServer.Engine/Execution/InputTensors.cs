@@ -1,4 +1,6 @@
 using System.Buffers;
+using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
@@ -60,6 +62,11 @@ internal sealed class InputTensors : IDisposable
 
     private OrtValue Tensor(InputBinding input)
     {
+        if (input.Role == InputRole.EncoderStates && given[0].Encoder is not null)
+        {
+            return States(input);
+        }
+
         if (input.Role is InputRole.Past or InputRole.EncoderPast or InputRole.EncoderStates)
         {
             // Of no use here but to run at all: a decoder's own runs feed them.
@@ -76,11 +83,37 @@ internal sealed class InputTensors : IDisposable
         };
     }
 
+    // [batch, source, hidden], padded at the right.
+    private OrtValue States(InputBinding input)
+    {
+        var width = given[0].Encoder!.Width;
+        var value = OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, input.Type, [Rows, Source, width]);
+        value.GetTensorMutableRawData().Clear();
+        for (var row = 0; row < Rows; row++)
+        {
+            var states = Row(row).Encoder!.Data;
+            if (input.Type == TensorElementType.Float16)
+            {
+                TensorPrimitives.ConvertToHalf(states, MemoryMarshal.Cast<Float16, Half>(value.GetTensorMutableDataAsSpan<Float16>()).Slice(row * Source * width, states.Length));
+            }
+            else
+            {
+                states.CopyTo(value.GetTensorMutableDataAsSpan<float>()[(row * Source * width)..]);
+            }
+        }
+
+        return value;
+    }
+
+    // Tokens of the longest source.
+    private int Source => given.Max(row => row.Encoder?.Length ?? Length);
+
     private OrtValue Filled<T>(InputBinding input, Func<int, T> convert)
         where T : unmanaged
     {
         long[] shape = input.Role switch
         {
+            InputRole.EncoderMask => [Rows, Source],
             InputRole.Given => [.. input.Shape.Select((size, axis) => size >= 0 ? size : axis switch { 0 => Rows, 1 => (long)Length, _ => 1 })],
             InputRole.CachePosition => [Length],
             InputRole.LastPosition => [Rows],
@@ -112,6 +145,15 @@ internal sealed class InputTensors : IDisposable
                 break;
             case InputRole.UseCacheBranch or InputRole.PastLength or InputRole.LogitsToKeep:
                 data[0] = convert(0);
+                break;
+            case InputRole.EncoderMask:
+                for (var row = 0; row < Rows; row++)
+                {
+                    var own = Row(row).Encoder?.Length ?? Length;
+                    data.Slice(row * Source, own).Fill(convert(1));
+                    data.Slice((row * Source) + own, Source - own).Fill(convert(0));
+                }
+
                 break;
             default:
                 for (var row = 0; row < Rows; row++)

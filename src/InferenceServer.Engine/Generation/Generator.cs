@@ -18,6 +18,7 @@ public sealed class Generator : IAsyncDisposable
     private readonly Tokenizer tokenizer;
     private readonly EncoderPart? encoder;
     private readonly Admission admission;
+    private readonly GraphExecutor executor; // of the decoder without a past
     private readonly string model;
     private readonly TimeProvider time;
 
@@ -37,7 +38,8 @@ public sealed class Generator : IAsyncDisposable
         this.encoder = encoder;
         this.model = model;
         this.time = time;
-        admission = executors.First.Admission;
+        executor = executors.First;
+        admission = executor.Admission;
         Defaults = defaults;
         MaxSequences = options.MaxSequences;
         loop = new StepLoop(decoder, executors, options, model, time);
@@ -109,6 +111,19 @@ public sealed class Generator : IAsyncDisposable
         }
 
         return run;
+    }
+
+    /// <summary>Runs the decoder of an encoder-decoder over a whole target, and reads outputs of its graph.</summary>
+    /// <param name="source">Token ids that the encoder reads.</param>
+    /// <param name="target">The decoder's input ids, its start token included.</param>
+    /// <param name="outputs">Outputs of the decoder's graph.</param>
+    /// <param name="read">Reads them, on a worker's thread.</param>
+    /// <param name="context">The request.</param>
+    /// <exception cref="InferenceException">The queue is full, or a graph failed.</exception>
+    internal async Task<T> RunTargetAsync<T>(int[] source, int[] target, IReadOnlyList<string> outputs, RowReader<T> read, RequestContext context)
+    {
+        var states = await encoder!.Executor.RunAsync([new GraphInput(source)], [encoder.Output], (_, row) => StatesOf(row[encoder.Output], row.Length), context).ConfigureAwait(false);
+        return (await executor.RunAsync([new GraphInput(target) { Encoder = states[0] }], outputs, read, context).ConfigureAwait(false))[0];
     }
 
     // Without those of the padding beside a longer source.

@@ -12,6 +12,11 @@ internal static class AttentionOutputs
     {
         var sites = AttentionSites.Find(index, model.Opsets.GetValueOrDefault(""));
         unavailable = null;
+        if (sites.Count == 0 && MergedBranches.Of(model) is { } branches)
+        {
+            return branches.Expose(config, edit);
+        }
+
         if (sites.Count == 0)
         {
             unavailable = WhyNone(model, index);
@@ -30,7 +35,7 @@ internal static class AttentionOutputs
         foreach (var site in sites)
         {
             var kind = kinds.Of(site);
-            var heads = kind == AttentionKind.Encoder ? config.Heads : config.DecoderHeads ?? config.Heads;
+            var heads = HeadsOf(kind, config);
             if ((FusedAttention.IsFused(site.Node) ? FusedAttention.Expose(model, index, site.Node, edit) : Expose(site, heads, edit)) is not { } output)
             {
                 unavailable = $"The probabilities of tensor {site.Tensor} are [batch * heads, query, key] and config.json does not say how many heads there are. Add num_attention_heads to config.json.";
@@ -45,7 +50,11 @@ internal static class AttentionOutputs
         return taps;
     }
 
-    private static string? Expose(AttentionSite site, int? heads, GraphEdit edit)
+    /// <summary>How many heads a kind has, as far as config.json says.</summary>
+    internal static int? HeadsOf(AttentionKind kind, ModelConfig config) => kind == AttentionKind.Encoder ? config.Heads : config.DecoderHeads ?? config.Heads;
+
+    /// <summary>Makes the tensor of a site an output <c>[batch, heads, query, key]</c> and returns its name; null when nothing says how many heads there are.</summary>
+    internal static string? Expose(AttentionSite site, int? heads, GraphEdit edit)
     {
         if (site.Rank == 4)
         {

@@ -25,6 +25,9 @@ internal sealed class DecoderParts : IDisposable
     private DecoderParts(Decoder decoder, Graph first, Graph next, IReadOnlyList<Graph> own, string? encoderOutput, int? positions) =>
         (this.decoder, this.first, this.next, this.own, this.encoderOutput, this.positions) = (decoder, first, next, own, encoderOutput, positions);
 
+    /// <summary>What the graph of an encoder-decoder's decoder without a past says of itself; null for a decoder alone, whose graph is the main one.</summary>
+    public GraphSummary? Summary { get; private init; }
+
     /// <summary>What a person should know of it.</summary>
     public IReadOnlyList<string> Notes { get; private set; } = [];
 
@@ -56,7 +59,7 @@ internal sealed class DecoderParts : IDisposable
             {
                 var opened = OnnxGraph.Read(file, manifest.Config, accuracyLevel);
                 read = opened.Summary;
-                var graph = Graph.Open(new GraphSource(read, manifest.Config, _ => null, IsDecoder: true) { AccuracyLevel = accuracyLevel, AtAccuracy = opened.AtAccuracy }, device, time, cancellation);
+                var graph = Graph.Open(new GraphSource(read, manifest.Config, path => path == file ? opened.ReadModel() : null, IsDecoder: true) { AccuracyLevel = accuracyLevel, AtAccuracy = opened.AtAccuracy }, device, time, cancellation);
                 graph.PadId = main.PadId;
                 own.Add(graph);
                 return graph;
@@ -70,7 +73,7 @@ internal sealed class DecoderParts : IDisposable
                 var second = pair ? Opened(files.DecoderWithPast!, out _) : null;
                 var states = EncoderOutputs.FirstOrDefault(name => summary.Output(name) is not null) ?? summary.Outputs.FirstOrDefault(output => output.Shape?.Count == 3)?.Name
                     ?? throw new ModelLoadException($"{Path.GetFileName(summary.File)} gives no states [batch, source, hidden] for the decoder. Export the model again.");
-                parts = new DecoderParts(new Decoder(graph, second, LogitsOf(read)), graph, second ?? graph, own, states, read.PositionRows);
+                parts = new DecoderParts(new Decoder(graph, second, LogitsOf(read)), graph, second ?? graph, own, states, read.PositionRows) { Summary = read };
             }
             else
             {

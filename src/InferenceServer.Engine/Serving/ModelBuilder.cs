@@ -76,6 +76,8 @@ internal sealed class ModelParts : IDisposable
             Settings = Settings,
             Generator = generator,
             CanGenerate = Decoder is not null,
+            DecoderGraph = Decoder?.Summary,
+            DecoderSha256 = Decoder?.Summary is { } decoder ? new Lazy<Task<string>>(() => Task.Run(() => ModelBuilder.Sha256(decoder.File))) : null,
             NoGenerator = NoGenerator,
             ChatTemplate = ChatTemplate,
             NoChatTemplate = NoChatTemplate,

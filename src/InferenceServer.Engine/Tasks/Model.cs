@@ -63,6 +63,12 @@ public sealed record Model
     /// <summary>What text is generated with; null when the model generates none, or is only looked at.</summary>
     public Generator? Generator { get; init; }
 
+    /// <summary>What the decoder's graph of an encoder-decoder says of itself; null where there is none beside <see cref="Graph"/>.</summary>
+    public GraphSummary? DecoderGraph { get; init; }
+
+    /// <summary>SHA-256 of the decoder's file, as <see cref="Sha256"/>; null without one.</summary>
+    public Lazy<Task<string>>? DecoderSha256 { get; init; }
+
     /// <summary>Whether text can be generated, here or where the folder is served.</summary>
     public bool CanGenerate { get; init; }
 

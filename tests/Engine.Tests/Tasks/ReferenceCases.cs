@@ -20,7 +20,10 @@ internal sealed class ReferenceCases
             $"case{i}",
             one.TryGetProperty("text", out var text) ? text.GetString() : null,
             one.TryGetProperty("text_pair", out var pair) ? pair.GetString() : null,
-            [.. one.GetProperty("input_ids").EnumerateArray().Select(id => id.GetInt32())]))];
+            [.. one.GetProperty("input_ids").EnumerateArray().Select(id => id.GetInt32())])
+        {
+            Target = one.TryGetProperty("decoder_input_ids", out var target) ? [.. target.EnumerateArray().Select(id => id.GetInt32())] : null,
+        })];
     }
 
     public JsonElement Root { get; }
@@ -61,4 +64,8 @@ internal sealed class ReferenceCases
     }
 }
 
-internal sealed record ReferenceCase(string Name, string? Text, string? Pair, int[] InputIds);
+internal sealed record ReferenceCase(string Name, string? Text, string? Pair, int[] InputIds)
+{
+    /// <summary>The decoder's input ids, of an encoder-decoder.</summary>
+    public int[]? Target { get; init; }
+}

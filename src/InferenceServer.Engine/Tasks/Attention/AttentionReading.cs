@@ -10,7 +10,8 @@ internal sealed class AttentionReading
 {
     private readonly AttentionSelection selection;
     private readonly AttentionAggregate? aggregate;
-    private readonly AttentionSequence sequence;
+    private readonly AttentionSequence sequence; // of the queries
+    private readonly AttentionSequence keySequence;
     private readonly int[] queryUnits;
     private readonly int[] keyUnits;
     private readonly int[] queryTokens;
@@ -21,16 +22,17 @@ internal sealed class AttentionReading
     private float[] values = [];
     private float[][][] paths = []; // [group][layer][S * S], with the residual connection
 
-    /// <summary>Prepares a reading of units <paramref name="queries"/> and <paramref name="keys"/>.</summary>
-    public AttentionReading(AttentionSelection selection, AttentionAggregate? aggregate, AttentionSequence sequence, int[] queries, int[] keys, bool describe)
+    /// <summary>Prepares a reading of units <paramref name="queries"/> of a sequence and units <paramref name="keys"/> of the same or, of cross attention, another.</summary>
+    public AttentionReading(AttentionSelection selection, AttentionAggregate? aggregate, AttentionSequence sequence, AttentionSequence keySequence, int[] queries, int[] keys, bool describe)
     {
+        this.keySequence = keySequence;
         this.selection = selection;
         this.aggregate = aggregate;
         this.sequence = sequence;
         this.describe = describe;
         (queryUnits, keyUnits) = (queries, keys);
         queryTokens = [.. queries.SelectMany(unit => sequence.Pieces[unit])];
-        keyTokens = [.. keys.SelectMany(unit => sequence.Pieces[unit])];
+        keyTokens = [.. keys.SelectMany(unit => keySequence.Pieces[unit])];
         contiguous = keyTokens[^1] - keyTokens[0] == keyTokens.Length - 1;
         matrices = (aggregate?.Over is AggregateOver.Layers or AggregateOver.All ? 1 : selection.Layers.Length) * (aggregate?.Over is AggregateOver.Heads or AggregateOver.All ? 1 : selection.Heads.Length);
     }
@@ -258,7 +260,7 @@ internal sealed class AttentionReading
                 {
                     for (var k = 0; k < keyUnits.Length; k++)
                     {
-                        for (var i = 0; i < sequence.Pieces[keyUnits[k]].Length; i++)
+                        for (var i = 0; i < keySequence.Pieces[keyUnits[k]].Length; i++)
                         {
                             row[k] += tokens[source++] / pieces;
                         }

@@ -33,12 +33,14 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
     private static readonly Argument Merge = Argument.Of(nameof(AttentionRequest.Merge));
     private static readonly Argument Components = Argument.Of(nameof(AttentionRequest.Components));
     private static readonly Argument Format = Argument.Of(nameof(AttentionRequest.Format));
+    private static readonly Argument StatisticsOf = Argument.Of(nameof(AttentionRequest.Statistics));
     private static readonly Argument AggregateToken = Aggregate.Property(nameof(AttentionAggregate.Token));
 
     /// <summary>Checks the request as far as the text does not matter.</summary>
     public static AttentionSelection Of(Model model, AttentionRequest request)
     {
-        var offered = model.Graph.Attention.Select(tap => tap.Kind).Distinct().Order().ToArray();
+        AttentionOutput[] all = [.. model.Graph.Attention, .. model.DecoderGraph?.Attention ?? []];
+        var offered = all.Select(tap => tap.Kind).Distinct().Order().ToArray();
         if (offered.Length == 0)
         {
             throw new InferenceException(ErrorCode.Unprocessable, $"{model.Graph.AttentionUnavailable ?? $"The graph of {model.Manifest.Id} shows no attention probabilities."}");
@@ -47,13 +49,16 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
         var names = ErrorText.List(offered);
         if (request.Kind is { } asked && !offered.Contains(asked))
         {
-            throw InferenceException.Unprocessable(KindOf, $"{KindOf} is {asked}; the model {model.Manifest.Id} offers {names}. Use that or leave {KindOf} out.");
+            throw InferenceException.Unprocessable(KindOf, $"{KindOf} is {asked}; the model {model.Manifest.Id} offers {names}. Use that or leave {KindOf} out.{(model.DecoderGraph?.AttentionUnavailable is { } why ? $" Of its decoder: {why}" : (ErrorText)$"")}");
         }
 
-        if (request.TargetText is not null || request.TargetIds is not null)
+        var kind = request.Kind ?? offered[0];
+        var hasTarget = model.DecoderGraph is not null && kind != AttentionKind.Encoder;
+
+        if (!hasTarget && (request.TargetText is not null || request.TargetIds is not null))
         {
             var target = Argument.Of(request.TargetText is not null ? nameof(request.TargetText) : nameof(request.TargetIds));
-            throw InferenceException.Unprocessable(target, $"{target} is for the decoder of an encoder-decoder; the model {model.Manifest.Id} offers attention of the kinds {names}. Leave {target} out.");
+            throw InferenceException.Unprocessable(target, $"{target} is for the decoder of an encoder-decoder, {KindOf} {AttentionKind.Decoder} or {AttentionKind.Cross}; here {KindOf} is {kind}, and the model {model.Manifest.Id} offers attention of the kinds {names}. Leave {target} out.");
         }
 
         if (request.Components is { Count: > 0 })
@@ -61,9 +66,18 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
             throw InferenceException.Unprocessable(Components, $"{Components} cannot be answered: only the probabilities of this model's graph are exposed. Leave {Components} out.");
         }
 
-        var kind = request.Kind ?? offered[0];
-        var taps = model.Graph.Attention.Where(tap => tap.Kind == kind).OrderBy(tap => tap.Layer).ToArray();
-        var heads = model.Manifest.Config.Heads
+        if (kind == AttentionKind.Cross && request.Aggregate?.Method is AggregateMethod.Rollout or AggregateMethod.Flow)
+        {
+            throw InferenceException.Unprocessable(Aggregate, $"{Aggregate} by {request.Aggregate!.Method} goes through the layers of one sequence, and cross attention reads another. Use {AggregateMethod.Mean} or {AggregateMethod.Max}.");
+        }
+
+        if (kind == AttentionKind.Cross && request.Statistics)
+        {
+            throw InferenceException.Unprocessable(StatisticsOf, $"{StatisticsOf} describe attention within one sequence, and cross attention reads another. Leave {StatisticsOf} out.");
+        }
+
+        var taps = all.Where(tap => tap.Kind == kind).OrderBy(tap => tap.Layer).ToArray();
+        var heads = (hasTarget ? model.Manifest.Config.DecoderHeads : null) ?? model.Manifest.Config.Heads
             ?? throw new InferenceException(ErrorCode.Unprocessable, $"The config.json of {model.Manifest.Id} does not say how many attention heads there are.");
         var layers = Chosen(LayersOf, request.Layers, [.. taps.Select(tap => tap.Layer)]);
         CheckNumbers(request);
@@ -75,7 +89,7 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
     }
 
     /// <summary>The units that are answered as queries and as keys, by position.</summary>
-    public (int[] Queries, int[] Keys) Units(AttentionRequest request, AttentionSequence sequence)
+    public (int[] Queries, int[] Keys) Units(AttentionRequest request, AttentionSequence sequence, AttentionSequence keySequence)
     {
         if (request.Pair != SegmentPair.All && !sequence.HasPair && request.Pair != SegmentPair.Aa)
         {
@@ -90,8 +104,8 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
             SegmentPair.Bb => (1, 1),
             _ => (-1, -1),
         };
-        var queries = Select(QueryRange, "queries", request.QueryRange, querySegment);
-        var keys = Select(KeyRange, "keys", request.KeyRange, keySegment);
+        var queries = Select(sequence, QueryRange, "queries", request.QueryRange, querySegment);
+        var keys = Select(keySequence, KeyRange, "keys", request.KeyRange, keySegment);
         if (request.Aggregate?.Token is { } token)
         {
             if (token < 0 || token >= sequence.Tokens.Length)
@@ -108,7 +122,7 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
 
         return (queries, keys);
 
-        int[] Select(Argument argument, string what, (int From, int To)? range, int segment)
+        int[] Select(AttentionSequence sequence, Argument argument, string what, (int From, int To)? range, int segment)
         {
             var (from, to) = range ?? (0, sequence.Units.Length);
             if (from < 0 || to > sequence.Units.Length || from >= to)
@@ -129,7 +143,7 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
     }
 
     /// <summary>Refuses what would be too large or take too long, before the model runs.</summary>
-    public void CheckSize(AttentionRequest request, AttentionSequence sequence, int[] queries, int[] keys)
+    public void CheckSize(AttentionRequest request, AttentionSequence sequence, AttentionSequence keySequence, int[] queries, int[] keys)
     {
         var over = request.Aggregate?.Over;
         long matrices = (over is AggregateOver.Layers or AggregateOver.All ? 1L : Layers.Length) * (over is AggregateOver.Heads or AggregateOver.All ? 1L : Heads.Length);
@@ -159,7 +173,7 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
         var groups = over == AggregateOver.Layers ? Heads.Length : 1;
         var working = path
             ? (long)groups * Layers.Length * size * size * 4
-            : matrices * queries.Sum(unit => sequence.Pieces[unit].Length) * keys.Sum(unit => sequence.Pieces[unit].Length) * 4;
+            : matrices * queries.Sum(unit => sequence.Pieces[unit].Length) * keys.Sum(unit => keySequence.Pieces[unit].Length) * 4;
         if (working > WorkingBytes)
         {
             throw TooLarge($"The answer needs {working} bytes to be put together; the limit is {WorkingBytes}. Choose fewer {LayersOf} or {HeadsOf}, or a shorter text.");

@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Scheduling;
 
 namespace InferenceServer.Engine.Tasks.Attention;
@@ -28,13 +29,24 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
     {
         var selection = AttentionSelection.Of(model, request);
         var input = InputOf(request).Prepare(model, context, TextInput.TruncationOf(model, request.Truncate, request.TruncationDirection), TextInput.TruncateRemedy);
-        var sequence = AttentionSequence.Of(model.Tokenizer, input, request.Merge);
-        var (queries, keys) = selection.Units(request, sequence);
-        selection.CheckSize(request, sequence, queries, keys);
+        var source = AttentionSequence.Of(model.Tokenizer, input, request.Merge);
+        var target = model.DecoderGraph is null || selection.Kind == AttentionKind.Encoder ? null : await AttentionTarget.PrepareAsync(model, request, input, context);
+        var sequence = target is null ? source : AttentionSequence.Of(model.Tokenizer, target, request.Merge);
+        var keySequence = selection.Kind == AttentionKind.Cross ? source : sequence;
+        var (queries, keys) = selection.Units(request, sequence, keySequence);
+        selection.CheckSize(request, sequence, keySequence, queries, keys);
 
-        var plan = new AttentionReading(selection, request.Aggregate, sequence, queries, keys, request.Statistics);
+        var plan = new AttentionReading(selection, request.Aggregate, sequence, keySequence, queries, keys, request.Statistics);
         var outputs = selection.Outputs.Select(tap => tap.Output).ToArray();
-        await model.Executor.RunAsync([input.Graph], outputs, (_, row) => plan.Read(row), context);
+        if (target is null)
+        {
+            await model.Executor.RunAsync([input.Graph], outputs, (_, row) => plan.Read(row), context);
+        }
+        else
+        {
+            await model.Generator!.RunTargetAsync(input.Graph.InputIds, target.Graph.InputIds, outputs, (_, row) => plan.Read(row), context);
+        }
+
         var values = plan.NeedsPaths ? await Task.Run(() => plan.Paths(context.Cancellation), context.Cancellation) : plan.Values();
         Finite.Require(values, input.Source.Argument);
         var shape = selection.Shape(request.Aggregate, queries.Length, keys.Length);
@@ -49,14 +61,14 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
             Layers = selection.Layers,
             Heads = selection.Heads,
             Tokens = Array.ConvertAll(queries, unit => sequence.Units[unit]),
-            KeyTokens = queries.AsSpan().SequenceEqual(keys) ? null : Array.ConvertAll(keys, unit => sequence.Units[unit]),
+            KeyTokens = keySequence == sequence && queries.AsSpan().SequenceEqual(keys) ? null : Array.ConvertAll(keys, unit => keySequence.Units[unit]),
             Values = values,
             Format = request.Format,
             Statistics = request.Statistics ? plan.Statistics : null,
             Provenance = new AttentionProvenance(
                 [.. selection.Outputs.Select(tap => tap.Tensor)],
-                Path.GetRelativePath(model.Manifest.Folder, model.Graph.File).Replace('\\', '/'),
-                await model.Sha256.Value),
+                Path.GetRelativePath(model.Manifest.Folder, (target is null ? model.Graph : model.DecoderGraph!).File).Replace('\\', '/'),
+                await (target is null ? model.Sha256 : model.DecoderSha256!).Value),
             Truncated = input.WasCut,
             TokenCount = input.Length,
         };

@@ -14,6 +14,7 @@ internal static class AttentionEndpoint
     /// <summary>Maps it.</summary>
     public static void MapAttention(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/attention", RunAsync)
         .Describes("attention", "Where every head reads", "Attention probabilities [layer, head, query, key] of one sequence, with tokens whose offsets point into the original text. The steps go in this order: aggregate; merge; pair, ranges, exclude_special; renormalize; top_k; threshold. npy and safetensors answer a file.", "demo-bert", """{"text": "O banco da praça estava sujo, então fui ao banco sacar dinheiro.", "layers": [3], "heads": [0, 5]}""")
+        .WithMetadata(new FurtherExample("between a translation and its source", "demo-translator", """{"text": "The cat sleeps on the sofa.", "kind": "cross", "aggregate": {"over": "all", "method": "mean"}}"""))
         .Produces<AttentionAnswer>(StatusCodes.Status200OK, "application/json", "application/octet-stream")
         .Refuses(400, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504);
 
@@ -108,10 +109,10 @@ internal sealed record AttentionBody
     /// <summary>The second text of a pair.</summary>
     public string? TextPair { get; init; }
 
-    /// <summary>The target of an encoder-decoder as text.</summary>
+    /// <summary>What the decoder of an encoder-decoder reads, as text; kinds decoder and cross. Default: what the model makes of the text itself.</summary>
     public string? TargetText { get; init; }
 
-    /// <summary>The decoder's input ids as they are, start token included.</summary>
+    /// <summary>The same as the decoder's input ids, start token included.</summary>
     public int[]? TargetIds { get; init; }
 
     /// <summary>Whose attention. Default: the model's first kind.</summary>

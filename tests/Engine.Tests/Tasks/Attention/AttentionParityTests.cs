@@ -57,6 +57,41 @@ public sealed class AttentionParityTests(ITestOutputHelper output)
         output.WriteLine($"{name}: {cases.Count} cases, {model.Graph.Attention.Count} layers; largest difference {worst:e1}");
     }
 
+    /// <summary>Folders of encoder-decoders: in four, three and two files, and merged.</summary>
+    public static TheoryData<string> Translators => [.. Folders.Select(row => row.Data).Where(name => File.ReadAllText(Path.Combine(TestData.ModelFolder(name), "expected.json")).Contains("decoder_input_ids", StringComparison.Ordinal))];
+
+    [Fact]
+    public void No_translator_is_missing() => Checks.AtLeast(4, Translators.Count, "folders");
+
+    [Theory]
+    [MemberData(nameof(Translators))]
+    public async Task Decoder_and_cross_attention_equal_the_reference(string name)
+    {
+        var folder = TestData.ModelFolder(name);
+        var reference = new ReferenceCases(folder);
+        var (loader, model) = await ReferenceCases.Load(folder);
+        await using var _ = loader;
+        var cases = reference.Cases.Where(one => one.Target is not null && one.Text is { Length: > 0 } && reference.Has($"{one.Name}.cross_attentions")).ToList();
+        Checks.AtLeast(2, cases.Count, "cases");
+        async Task CompareAsync(ReferenceCase one, AttentionKind kind, string key)
+        {
+            var result = await new AttentionTask().RunAsync(model, new AttentionRequest { Text = one.Text, TextPair = one.Pair, TargetIds = one.Target, Kind = kind }, new RequestContext());
+            Assert.Equal(one.Target, result.Tokens.Select(token => token.Id));
+            Assert.Equal(kind == AttentionKind.Cross ? one.InputIds : null, result.KeyTokens?.Select(token => token.Id));
+            Assert.Equal(reference.Shape($"{one.Name}.{key}"), result.Shape);
+            Assert.InRange(ReferenceCases.Difference(reference.Data($"{one.Name}.{key}"), result.Values), 0, Tolerance(reference, model));
+        }
+
+        (ReferenceCase One, AttentionKind Kind, string Key)[] all =
+            [.. cases.SelectMany(one => new[] { (one, AttentionKind.Decoder, "decoder_attentions"), (one, AttentionKind.Cross, "cross_attentions") })];
+        foreach (var (one, kind, key) in all)
+        {
+            await CompareAsync(one, kind, key);
+        }
+
+        await Task.WhenAll(Enumerable.Range(0, 48).Select(i => Task.Run(() => CompareAsync(all[i % all.Length].One, all[i % all.Length].Kind, all[i % all.Length].Key)))); // beside sources and targets of other lengths
+    }
+
     private static IEnumerable<string> ReferenceFolders(string directory) =>
         Directory.GetDirectories(directory).Where(folder => File.Exists(Path.Combine(folder, "expected.json"))).Select(folder => Path.GetFileName(folder)).Order(StringComparer.Ordinal);
 
