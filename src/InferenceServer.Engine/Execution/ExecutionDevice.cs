@@ -51,6 +51,7 @@ internal sealed partial class ExecutionDevice
     public static ExecutionDevice Resolve(ExecutionOptions options, ILogger logger)
     {
         CreateEnvironment();
+        FreeMemory.ReturnLargeAtOnce();
         if (options.Provider == ExecutionProvider.Cpu)
         {
             return new ExecutionDevice("cpu", options);
