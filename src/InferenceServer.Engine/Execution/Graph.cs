@@ -322,15 +322,16 @@ internal sealed class Graph : IGraph, IDisposable
             graph.NotShared = whyNot;
             return writing is null ? graph : graph.Reopened(writing, cancellation);
         }
-        catch (Exception e) when (e is OnnxRuntimeException or ModelLoadException or IOException or UnauthorizedAccessException)
-        {
-            writing?.Dispose();
-            return null; // the file itself says what is wrong with it
-        }
         catch (OperationCanceledException)
         {
             writing?.Dispose();
             throw;
+        }
+        catch (Exception)
+        {
+            // Whatever cannot be rewritten is opened as it is, and says itself what is wrong with it.
+            writing?.Dispose();
+            return null;
         }
     }
 

@@ -15,6 +15,7 @@ namespace InferenceServer.Engine.Onnx;
 internal sealed record CachedAttention(Projection Query, Projection Key, Projection Value, GraphTensor PastKey, GraphTensor PastValue, OnnxNode PresentKey, OnnxNode PresentValue, OnnxNode Result, Rotation? Rotation)
 {
     private const int LongestWalk = 64; // tensors between two places that belong together
+    private const int LongestTurn = 6; // operators between a vector and its turned half
     private static readonly long[] HeadsFirst = [0, 2, 1, 3];
     private static readonly HashSet<string> Moves = ["Reshape", "Expand", "Unsqueeze", "Squeeze", "Transpose", "Cast", "Identity", "Tile"];
     private static readonly HashSet<string> Scales = ["Mul", "Div", "Cast", "Identity", "Reshape", "Unsqueeze", "Expand", "Transpose"];
@@ -24,7 +25,7 @@ internal sealed record CachedAttention(Projection Query, Projection Key, Project
     /// <summary>Every layer, in their order; null when the graph attends anywhere otherwise.</summary>
     public static IReadOnlyList<CachedAttention>? Find(GraphIndex index, long opset)
     {
-        var pasts = index.FedInputs.Where(input => input is { Shape.Count: 4 } && input.Name.StartsWith("past", StringComparison.Ordinal)).ToDictionary(input => input.Name, StringComparer.Ordinal);
+        var pasts = index.FedInputs.Where(input => input is { Shape.Count: 4 } && input.Name.StartsWith("past", StringComparison.Ordinal)).DistinctBy(input => input.Name).ToDictionary(input => input.Name, StringComparer.Ordinal);
         var sites = AttentionSites.Find(index, opset);
         if (pasts.Count == 0 || sites.Count * 2 != pasts.Count)
         {
@@ -122,8 +123,8 @@ internal sealed record CachedAttention(Projection Query, Projection Key, Project
         return null;
     }
 
-    private static bool Reaches(GraphIndex index, string from, string to) =>
-        from == to || (index.Producer(from) is { } node && Turns.Contains(node.OpType) && node.Inputs.Exists(input => input.Length > 0 && Reaches(index, input, to)));
+    private static bool Reaches(GraphIndex index, string from, string to, int hops = 0) =>
+        from == to || (hops < LongestTurn && index.Producer(from) is { } node && Turns.Contains(node.OpType) && node.Inputs.Exists(input => input.Length > 0 && Reaches(index, input, to, hops + 1)));
 
     // The nearest node before a tensor that is looked for, through operators of these kinds and through what they compute on, not through shapes.
     private static OnnxNode? Upstream(GraphIndex index, string tensor, Func<OnnxNode, bool> isIt, HashSet<string> through)

@@ -24,6 +24,7 @@ internal sealed class DecoderRewrite
     private const string Microsoft = "com.microsoft";
     private const int LargeTensor = 1 << 16;
     private const int MostTableNodes = 400;
+    private const int MostPositions = 1 << 18; // tables of tens of megabytes
     private readonly OnnxModel model;
     private readonly GraphIndex index;
     private readonly ModelConfig config;
@@ -52,7 +53,7 @@ internal sealed class DecoderRewrite
         var index = new GraphIndex(model.Graph);
         var mask = index.FedInputs.FirstOrDefault(input => input.Name is "attention_mask" or "input_mask");
         if (mask is not { Type: ElementType.Int64 or ElementType.Int32 }
-            || config is not { Heads: > 0, MaxPositions: > 0 }
+            || config is not { Heads: > 0, MaxPositions: > 0 and <= MostPositions }
             || HasWindow(config.Root)
             || model.Opsets.GetValueOrDefault("") < 13
             || model.Graph.Nodes.Exists(node => node.Attributes.Exists(attribute => attribute.Graphs.Count > 0))

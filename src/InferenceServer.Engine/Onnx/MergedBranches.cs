@@ -9,6 +9,7 @@ namespace InferenceServer.Engine.Onnx;
 /// </summary>
 internal sealed class MergedBranches
 {
+    private const long MostBytes = 64L << 20; // of branches that hold no large weights; they are read whole
     private const string WithCache = "then_branch";
     private const string WithoutCache = "else_branch";
     private readonly OnnxModel model;
@@ -24,6 +25,7 @@ internal sealed class MergedBranches
     public static MergedBranches? Of(OnnxModel model)
     {
         if (model.Graph.Nodes.FindAll(node => node.OpType == "If") is not [var node]
+            || node.End - node.Start > MostBytes
             || node.Attribute(WithCache)?.Graphs is not [var with] || node.Attribute(WithoutCache)?.Graphs is not [var without])
         {
             return null;
