@@ -75,9 +75,9 @@ internal static class PredictionsEndpoint
         }
 
         var own = JsonDiagnosis.Fields(task.RequestType).ToList();
-        foreach (var member in given.EnumerateObject().Where(m => !own.Contains(m.Name)))
+        foreach (var member in given.EnumerateObject().Where(m => !own.Exists(m.NameEquals)))
         {
-            var owners = TaskCatalogue.All.OfType<IPredictionTask>().Where(t => JsonDiagnosis.Fields(t.RequestType).Contains(member.Name)).Select(TaskNames.Of).ToList();
+            var owners = TaskCatalogue.All.OfType<IPredictionTask>().Where(t => JsonDiagnosis.Fields(t.RequestType).Any(member.NameEquals)).Select(TaskNames.Of).ToList();
             if (owners.Count > 0)
             {
                 var has = own.Count == 0 ? "has no parameters" : $"has {string.Join(", ", own)}";
