@@ -40,14 +40,15 @@ public sealed class CarelessClientTests : IAsyncLifetime
         (await server.Client.PostAsync(Path, """{"inputs": "short"}""")).Ok.ToString();
 
         await Task.WhenAll(answers); // the other one too, or at its deadline
-        string late;
-        do
+        const int Tries = 20;
+        var late = "";
+        for (var i = 0; i < Tries && (i == 0 || late.StartsWith("HTTP/1.1 429 ", StringComparison.Ordinal)); i++)
         {
             // What the others held is free when their requests have ended, a moment after their answers.
             using var alone = await SendAsync(Head(2_000_000) + new string(' ', 900_000));
             late = await ReadAsync(alone);
         }
-        while (late.StartsWith("HTTP/1.1 429 ", StringComparison.Ordinal));
+
         Assert.StartsWith("HTTP/1.1 504 ", late, StringComparison.Ordinal);
         Assert.Contains("Limits:RequestTimeoutSeconds", late, StringComparison.Ordinal);
         Assert.Contains("Connection: close", late, StringComparison.Ordinal);

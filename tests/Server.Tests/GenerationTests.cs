@@ -143,6 +143,19 @@ public sealed class GenerationTests(DemoServer demo, ZooServer zoo)
     }
 
     [Theory]
+    [InlineData("{\"messages\": [{\"role\": \"user\", \"content\": \"\u009b\"}]}", "messages")] // bytes that are no UTF-8
+    [InlineData("{\"messages\": [{\"role\": \"user\", \"na\u009bme\": \"a\", \"content\": \"a\"}]}", "messages")]
+    [InlineData("{\"messages\": [{\"role\": \"user\", \"content\": \"a \\ud800 b\"}]}", "messages")]
+    [InlineData("{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"chat_template_kwargs\": {\"a\u009bb\": 1}}", "chat_template_kwargs")]
+    public async Task Conversations_that_are_no_unicode_are_refused_by_name(string latin, string field)
+    {
+        using var content = new ByteArrayContent(System.Text.Encoding.Latin1.GetBytes(latin)) { Headers = { ContentType = new("application/json") } };
+        using var answer = await zoo.Client.PostAsync("/api/models/llama-chat/generations", content, TestContext.Current.CancellationToken);
+        var problem = System.Text.Json.Nodes.JsonNode.Parse(await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken))!;
+        Assert.Equal((400, field), ((int)answer.StatusCode, (string?)problem["field"]));
+    }
+
+    [Theory]
     [InlineData("""[{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]""", "messages", "alternate")]
     [InlineData("""[{"role": "tool", "content": "a"}]""", "messages", "alternate")]
     [InlineData("""[]""", "messages", "at least one")]

@@ -24,16 +24,13 @@ public sealed class RequestFuzzTests(DemoServer demo)
     }
 
     [Theory]
-    [InlineData("predictions", "{\"inputs\": [\"a\"], \"task\": \"next-token\", \"parameters\": {\"top\u009bk\": 1}}")]
-    [InlineData("predictions", "{\"inputs\": [\"a\"], \"task\": \"next-token\", \"parameters\": {\"top_k\": \"\u009b\"}}")]
-    [InlineData("generations", "{\"messages\": [{\"role\": \"user\", \"content\": \"\u009b\"}]}")]
-    [InlineData("generations", "{\"messages\": [{\"ro\u009ble\": \"user\", \"content\": \"a\"}]}")]
-    [InlineData("generations", "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"chat_template_kwargs\": {\"a\u009bb\": 1}}")]
-    public async Task Bytes_that_are_no_utf8_are_refused_wherever_they_stand(string resource, string latin)
+    [InlineData("{\"inputs\": [\"a\"], \"task\": \"next-token\", \"parameters\": {\"top\u009bk\": 1}}")]
+    [InlineData("{\"inputs\": [\"a\"], \"task\": \"next-token\", \"parameters\": {\"top_k\": \"\u009b\"}}")]
+    public async Task Bytes_that_are_no_utf8_are_refused_wherever_they_stand(string latin)
     {
         using var content = new ByteArrayContent(System.Text.Encoding.Latin1.GetBytes(latin)) { Headers = { ContentType = new("application/json") } };
-        using var answer = await demo.Client.PostAsync($"/api/models/demo-gpt/{resource}", content, TestContext.Current.CancellationToken);
-        Assert.InRange((int)answer.StatusCode, 400, 422);
+        using var answer = await demo.Client.PostAsync("/api/models/demo-gpt/predictions", content, TestContext.Current.CancellationToken);
+        Assert.Equal(400, (int)answer.StatusCode);
     }
 
     [Fact]

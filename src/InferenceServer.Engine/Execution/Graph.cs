@@ -26,8 +26,8 @@ internal sealed record GraphSource(GraphSummary Summary, ModelConfig Config, Fun
     /// <summary>The bytes of the file at a level; needed where <see cref="AccuracyLevel"/> is set.</summary>
     public Func<int, byte[]>? AtAccuracy { get; init; }
 
-    /// <summary>The bytes that sessions of the file are made of; null: the file as it is.</summary>
-    public byte[]? Edited => AccuracyLevel is { } level ? AtAccuracy!(level) : null;
+    /// <summary>Reads the bytes that sessions of the file are made of; null: the file as it is.</summary>
+    public byte[]? ReadEdited() => AccuracyLevel is { } level ? AtAccuracy!(level) : null;
 
     /// <summary>Names the form of the file that sessions are made of.</summary>
     public string Form => AccuracyLevel is { } level ? string.Create(CultureInfo.InvariantCulture, $"accuracy-{level}") : "";
@@ -116,6 +116,9 @@ internal sealed class Graph : IGraph, IDisposable
     /// <summary>Why the variants do not share their weights, or null when they do.</summary>
     public string? NotShared { get; private set; }
 
+    /// <summary>Why a graph that looks as if it could be rewritten runs as its file has it; null when it does not look so, or has been.</summary>
+    public string? NotRewritten { get; private set; }
+
     /// <summary>Told of every variant that could not be opened.</summary>
     public Action<ModelLoadException>? OpeningFailed { get; set; }
 
@@ -131,14 +134,28 @@ internal sealed class Graph : IGraph, IDisposable
         var file = source.Summary.File;
         if (source.IsDecoder)
         {
-            var own = Session(source, file, null, device, 1, cancellation, source.Edited);
+            var own = Session(source, file, null, device, 1, cancellation, source.ReadEdited());
             return Guarded(() => new Graph(source, own, null, device, time), own);
         }
 
-        if (source.Rewrite is not null && !device.IsGpu && Rewritten(source, device, time, cancellation) is { } rewritten)
+        if (source.Rewrite is null || device.IsGpu)
+        {
+            return OpenFile(source, device, time, cancellation);
+        }
+
+        if (Rewritten(source, device, time, out var obstacle, cancellation) is { } rewritten)
         {
             return rewritten;
         }
+
+        var graph = OpenFile(source, device, time, cancellation);
+        graph.NotRewritten = obstacle;
+        return graph;
+    }
+
+    private static Graph OpenFile(GraphSource source, ExecutionDevice device, TimeProvider time, CancellationToken cancellation)
+    {
+        var file = source.Summary.File;
 
         if (PreparedGraph.Find(source.Summary, device, source.Form) is { } kept)
         {
@@ -150,7 +167,7 @@ internal sealed class Graph : IGraph, IDisposable
         InferenceSession session;
         try
         {
-            session = Session(source, file, writing, device, 1, cancellation, source.Edited);
+            session = Session(source, file, writing, device, 1, cancellation, source.ReadEdited());
         }
         catch (ModelLoadException) when (writing is not null)
         {
@@ -158,7 +175,7 @@ internal sealed class Graph : IGraph, IDisposable
             writing.Dispose();
             whyNot = $"no optimized copy can be written to {writing.Directory}";
             writing = null;
-            session = Session(source, file, null, device, 1, cancellation, source.Edited);
+            session = Session(source, file, null, device, 1, cancellation, source.ReadEdited());
         }
         catch (OperationCanceledException)
         {
@@ -274,8 +291,9 @@ internal sealed class Graph : IGraph, IDisposable
     }
 
     // A graph of the rewritten form; null where that does not open or does not give the logits of the file.
-    private static Graph? Rewritten(GraphSource source, ExecutionDevice device, TimeProvider time, CancellationToken cancellation)
+    private static Graph? Rewritten(GraphSource source, ExecutionDevice device, TimeProvider time, out string? obstacle, CancellationToken cancellation)
     {
+        obstacle = null;
         var form = FormOf(source);
         if (PreparedGraph.Find(source.Summary, device, form) is { } kept)
         {
@@ -288,6 +306,7 @@ internal sealed class Graph : IGraph, IDisposable
         {
             if (RotaryTables.Compute(source.Rewrite!, source.Summary.File, device) is not { } tables)
             {
+                obstacle = "its positions are no tables of cosines and sines for whole heads";
                 return null;
             }
 
@@ -307,6 +326,7 @@ internal sealed class Graph : IGraph, IDisposable
                 {
                     graph.Dispose();
                     writing?.Dispose();
+                    obstacle = "as one operator it does not give the file's logits";
                     return null;
                 }
             }
@@ -327,10 +347,11 @@ internal sealed class Graph : IGraph, IDisposable
             writing?.Dispose();
             throw;
         }
-        catch (Exception)
+        catch (Exception e)
         {
-            // Whatever cannot be rewritten is opened as it is, and says itself what is wrong with it.
+            // Whatever cannot be rewritten is opened as it is.
             writing?.Dispose();
+            obstacle = NativeMessage.Short(e).TrimEnd('.');
             return null;
         }
     }
@@ -342,6 +363,7 @@ internal sealed class Graph : IGraph, IDisposable
     {
         const int Tokens = 24;
         const int Step = 7;
+        const float Tolerance = 1e-4f;
         var vocabulary = source.Config.VocabularySize ?? 100;
         GraphInput[] rows = [new([.. Enumerable.Range(0, Tokens).Select(i => i * Step % vocabulary)])];
         var names = Outputs;
@@ -349,25 +371,12 @@ internal sealed class Graph : IGraph, IDisposable
         {
             using var mine = Run(rows, names, cancellation);
             using var others = other.Run(rows, names, cancellation);
-            return names.All(name => IsLike(mine.Row(name, 0).Data, others.Row(name, 0).Data));
+            return names.All(name => Closeness.AreClose(mine.Row(name, 0).Data, others.Row(name, 0).Data, Tolerance));
         }
         catch (InferenceException)
         {
             return false;
         }
-    }
-
-    private static bool IsLike(ReadOnlySpan<float> one, ReadOnlySpan<float> other)
-    {
-        const float Tolerance = 1e-4f; // relative to the largest number where that is above 1
-        var (largest, difference) = (1f, 0f);
-        for (var i = 0; i < one.Length && one.Length == other.Length; i++)
-        {
-            largest = Math.Max(largest, Math.Abs(one[i]));
-            difference = Math.Max(difference, Math.Abs(one[i] - other[i])); // NaN stays
-        }
-
-        return one.Length == other.Length && difference <= Tolerance * largest;
     }
 
     // The session of the file makes way for one of the copy, once both have given the same numbers.
@@ -446,7 +455,7 @@ internal sealed class Graph : IGraph, IDisposable
         var file = prepared is { IsIntact: true } ? prepared.File : Unchanged();
         if (set == OutputSet.Plain)
         {
-            return new GraphVariant(Session(source, file, null, Device, threads, closing.Token, file != summary.File ? null : IsRewritten ? Rewritten(closing.Token) : source.Edited), this);
+            return new GraphVariant(Session(source, file, null, Device, threads, closing.Token, file != summary.File ? null : IsRewritten ? Rewritten(closing.Token) : source.ReadEdited()), this);
         }
 
         // A rewritten graph has other attention: the file is edited.

@@ -130,7 +130,8 @@ internal sealed record InputBinding(string Name, InputRole Role, TensorElementTy
         return bindings;
     }
 
-    private static InputRole? RoleOf(string name, bool isDecoder)
+    /// <summary>The role of an input by its name; null when none is known.</summary>
+    public static InputRole? RoleOf(string name, bool isDecoder = false)
     {
         var colon = name.LastIndexOf(':'); // TensorFlow exports write input_ids:0
         var plain = colon > 0 && name.AsSpan(colon + 1).IndexOfAnyExceptInRange('0', '9') < 0 ? name[..colon] : name;

@@ -22,6 +22,7 @@ internal sealed class InputTensors : IDisposable
         given = rows;
         Rows = graph.FixedBatch ?? rows.Count;
         Length = length;
+        Source = rows.Max(row => row.Encoder?.Length ?? length);
         values = new OrtValue[graph.Inputs.Count];
         try
         {
@@ -43,6 +44,9 @@ internal sealed class InputTensors : IDisposable
 
     /// <summary>Padded length of a row.</summary>
     public int Length { get; }
+
+    /// <summary>Tokens of the longest source, of a decoder that reads one.</summary>
+    public int Source { get; }
 
     /// <summary>The tensors.</summary>
     public IReadOnlyList<OrtValue> Values => values;
@@ -104,9 +108,6 @@ internal sealed class InputTensors : IDisposable
 
         return value;
     }
-
-    // Tokens of the longest source.
-    private int Source => given.Max(row => row.Encoder?.Length ?? Length);
 
     private OrtValue Filled<T>(InputBinding input, Func<int, T> convert)
         where T : unmanaged

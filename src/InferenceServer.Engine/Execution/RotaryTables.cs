@@ -50,7 +50,8 @@ internal static class RotaryTables
     // A text of as many tokens as there are positions, without a past.
     private static OrtValue Input(string name, NodeMetadata input, int positions)
     {
-        if (input.Dimensions.Length == 4)
+        var role = InputBinding.RoleOf(name);
+        if (role == InputRole.Past)
         {
             return OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, input.ElementDataType, [1, Math.Max(1, input.Dimensions[1]), 0, Math.Max(1, input.Dimensions[3])]);
         }
@@ -58,12 +59,14 @@ internal static class RotaryTables
         long[] values = new long[positions];
         for (var i = 0; i < positions; i++)
         {
-            values[i] = name == "position_ids" ? i : name.EndsWith("mask", StringComparison.Ordinal) ? 1 : 0;
+            values[i] = role switch { InputRole.PositionIds or InputRole.CachePosition => i, InputRole.AttentionMask => 1, _ => 0 };
         }
 
+        long[] shape = input.Dimensions.Length == 1 ? [positions] : [1, positions];
+
         return input.ElementDataType == TensorElementType.Int32
-            ? OrtValue.CreateTensorValueFromMemory(Array.ConvertAll(values, value => (int)value), [1, positions])
-            : OrtValue.CreateTensorValueFromMemory(values, [1, positions]);
+            ? OrtValue.CreateTensorValueFromMemory(Array.ConvertAll(values, value => (int)value), shape)
+            : OrtValue.CreateTensorValueFromMemory(values, shape);
     }
 
     // Both halves of a head are turned alike.

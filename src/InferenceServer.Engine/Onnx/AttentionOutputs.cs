@@ -14,7 +14,7 @@ internal static class AttentionOutputs
         unavailable = null;
         if (sites.Count == 0 && MergedBranches.Of(model) is { } branches)
         {
-            return branches.Expose(config, edit);
+            return branches.Expose(config, edit, out unavailable);
         }
 
         if (sites.Count == 0)
@@ -38,7 +38,7 @@ internal static class AttentionOutputs
             var heads = HeadsOf(kind, config);
             if ((FusedAttention.IsFused(site.Node) ? FusedAttention.Expose(model, index, site.Node, edit) : Expose(site, heads, edit)) is not { } output)
             {
-                unavailable = $"The probabilities of tensor {site.Tensor} are [batch * heads, query, key] and config.json does not say how many heads there are. Add num_attention_heads to config.json.";
+                unavailable = NoHeads(site);
                 return [];
             }
 
@@ -49,6 +49,10 @@ internal static class AttentionOutputs
 
         return taps;
     }
+
+    /// <summary>What is said where nothing says how many heads there are.</summary>
+    internal static string NoHeads(AttentionSite site) =>
+        $"The probabilities of tensor {site.Tensor} are [batch * heads, query, key] and config.json does not say how many heads there are. Add num_attention_heads to config.json.";
 
     /// <summary>How many heads a kind has, as far as config.json says.</summary>
     internal static int? HeadsOf(AttentionKind kind, ModelConfig config) => kind == AttentionKind.Encoder ? config.Heads : config.DecoderHeads ?? config.Heads;

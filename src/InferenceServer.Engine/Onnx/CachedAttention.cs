@@ -26,8 +26,7 @@ internal sealed record CachedAttention(Projection Query, Projection Key, Project
     public static IReadOnlyList<CachedAttention>? Find(GraphIndex index, long opset)
     {
         var pasts = index.FedInputs.Where(input => input is { Shape.Count: 4 } && input.Name.StartsWith("past", StringComparison.Ordinal)).DistinctBy(input => input.Name).ToDictionary(input => input.Name, StringComparer.Ordinal);
-        var sites = AttentionSites.Find(index, opset);
-        if (pasts.Count == 0 || sites.Count * 2 != pasts.Count)
+        if (pasts.Count == 0 || AttentionSites.Find(index, opset) is not { } sites || sites.Count * 2 != pasts.Count)
         {
             return null;
         }

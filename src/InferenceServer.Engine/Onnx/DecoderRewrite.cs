@@ -50,6 +50,11 @@ internal sealed class DecoderRewrite
     /// <summary>What can be made of a file; null when its graph is of another kind.</summary>
     public static DecoderRewrite? Of(OnnxModel model, ModelConfig config)
     {
+        if (!model.Graph.Inputs.Exists(input => input.Name.StartsWith("past", StringComparison.Ordinal)))
+        {
+            return null;
+        }
+
         var index = new GraphIndex(model.Graph);
         var mask = index.FedInputs.FirstOrDefault(input => input.Name is "attention_mask" or "input_mask");
         if (mask is not { Type: ElementType.Int64 or ElementType.Int32 }

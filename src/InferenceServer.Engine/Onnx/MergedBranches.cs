@@ -39,9 +39,10 @@ internal sealed class MergedBranches
             : null;
     }
 
-    /// <summary>Makes the probabilities outputs.</summary>
-    public IReadOnlyList<AttentionOutput> Expose(ModelConfig config, GraphEdit edit)
+    /// <summary>Makes the probabilities outputs; where that cannot be, there are none, and <paramref name="unavailable"/> says why.</summary>
+    public IReadOnlyList<AttentionOutput> Expose(ModelConfig config, GraphEdit edit, out string? unavailable)
     {
+        unavailable = null;
         var kinds = new AttentionKinds(model, index, config, sites);
         var taps = new List<AttentionOutput>();
         var layers = new Dictionary<AttentionKind, int>();
@@ -52,6 +53,7 @@ internal sealed class MergedBranches
             var name = $"{site.Tensor}/of_branch";
             if (AttentionOutputs.Expose(site with { Tensor = name }, AttentionOutputs.HeadsOf(kind, config), edit) is not { } output)
             {
+                unavailable = AttentionOutputs.NoHeads(site);
                 return [];
             }
 

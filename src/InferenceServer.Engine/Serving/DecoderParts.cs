@@ -15,6 +15,8 @@ internal sealed class DecoderParts : IDisposable
 {
     private static readonly string[] EncoderOutputs = ["last_hidden_state", "encoder_hidden_states", "hidden_states"];
 
+    private const string NoMask = "The decoder takes no encoder_attention_mask, so sources of different lengths cannot be told apart in a run. Export the model again with that input.";
+
     private readonly Decoder decoder;
     private readonly Graph first;
     private readonly Graph next;
@@ -73,7 +75,7 @@ internal sealed class DecoderParts : IDisposable
                 var second = pair ? Opened(files.DecoderWithPast!, out _) : null;
                 var states = EncoderOutputs.FirstOrDefault(name => summary.Output(name) is not null) ?? summary.Outputs.FirstOrDefault(output => output.Shape?.Count == 3)?.Name
                     ?? throw new ModelLoadException($"{Path.GetFileName(summary.File)} gives no states [batch, source, hidden] for the decoder. Export the model again.");
-                parts = new DecoderParts(new Decoder(graph, second, LogitsOf(read)), graph, second ?? graph, own, states, read.PositionRows) { Summary = read };
+                parts = new DecoderParts(new Decoder(graph, second, LogitsOf(read)), graph, second ?? graph, own, states, read.PositionRows) { Summary = graph.Inputs.Any(input => input.Role == InputRole.EncoderMask) ? read : read with { Attention = [], AttentionUnavailable = NoMask } };
             }
             else
             {

@@ -262,6 +262,11 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
             });
         }
 
+        if (graph.NotRewritten is { } obstacle)
+        {
+            parts.Notes.Add($"Its attention runs in the file's own small operators, which makes generation slower: {obstacle}.");
+        }
+
         if (graph.NotShared is { } reason)
         {
             parts.Notes.Add($"The variants of its graph do not share one copy of the weights: {reason}.");

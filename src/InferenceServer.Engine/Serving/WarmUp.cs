@@ -18,7 +18,6 @@ internal static class WarmUp
     private const int ShortTokens = 3;
     private const int LongestTried = 2048; // longer rows seldom share a batch, and attention's memory grows with the square
     private const float Tolerance = 1e-3f; // relative to the largest value where that is above 1
-    private const float BlockTolerance = 0.1f; // int8 activations: a rounding that falls the other way moves a whole step
     private const float HalfTolerance = 3e-2f; // float16 sums differ by their order
 
     /// <summary>Runs the graph; returns the summary with the shapes that were seen, and a note for people when its sequences run one at a time, else null.</summary>
@@ -125,7 +124,7 @@ internal static class WarmUp
         }
     }
 
-    private static float ToleranceOf(GraphSummary summary) => summary.QuantizesBlocks ? BlockTolerance : summary.WeightType == "float16" ? HalfTolerance : Tolerance;
+    private static float ToleranceOf(GraphSummary summary) => summary.WeightType == "float16" ? HalfTolerance : Tolerance;
 
     private static string? Note(
         Graph graph, GraphSummary summary, IReadOnlyList<GraphInput> rows, IReadOnlyList<string> outputs, List<Dictionary<string, (float[] Data, int[] Shape)>> alone, CancellationToken cancellation)

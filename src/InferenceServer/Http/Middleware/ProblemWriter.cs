@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Runtime.ExceptionServices;
-using System.Text;
 using System.Text.Json;
 using InferenceServer.Configuration;
 using InferenceServer.Engine.Diagnostics;
@@ -86,7 +85,6 @@ internal sealed partial class ProblemWriter(RequestDelegate next, ILogger<Proble
         OutOfMemoryException => Of(context, ErrorCode.Unavailable, "There is not enough memory for this request beside the others that run. Try again in a moment, or send fewer or shorter inputs.", null),
         InferenceException e => OfEngine(context, e),
         RequestException e => Of(context, e.Code, e.Message, e.Field) with { Errors = e.Errors.Count > 0 ? e.Errors : null },
-        InvalidOperationException { InnerException: DecoderFallbackException } => Of(context, ErrorCode.Malformed, "The body holds bytes that are not UTF-8. Send whole characters.", null), // a text of a part that is read later
         OperationCanceledException when !context.RequestAborted.IsCancellationRequested => OfDeadline(context, RequestRecord.Of(context)),
         IOException { InnerException: OverflowException } => OfStatus(context, StatusCodes.Status400BadRequest, "The body cannot be read: a chunk's size is too large. Send the body's length, or smaller chunks."),
         BadHttpRequestException e => OfStatus(context, e.StatusCode, e.StatusCode is StatusCodes.Status413PayloadTooLarge or StatusCodes.Status408RequestTimeout ? null : e.Message),

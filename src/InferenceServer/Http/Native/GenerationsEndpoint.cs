@@ -82,8 +82,8 @@ internal static class GenerationsEndpoint
     {
         Prompt = b.Prompt,
         InputIds = b.InputIds,
-        Messages = b.Messages is { ValueKind: not JsonValueKind.Null } ? b.Messages : null,
-        ChatTemplateKwargs = b.ChatTemplateKwargs is { ValueKind: not JsonValueKind.Null } ? b.ChatTemplateKwargs : null,
+        Messages = JsonDiagnosis.Readable(b.Messages, "messages"),
+        ChatTemplateKwargs = JsonDiagnosis.Readable(b.ChatTemplateKwargs, "chat_template_kwargs"),
         N = b.N ?? 1,
         MaxNewTokens = b.MaxNewTokens,
         MinNewTokens = b.MinNewTokens,

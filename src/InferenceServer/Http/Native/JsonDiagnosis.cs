@@ -2,8 +2,10 @@ using System.Buffers;
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using System.Reflection;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.Unicode;
 using InferenceServer.Configuration;
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Tasks;
@@ -137,6 +139,57 @@ internal static class JsonDiagnosis
         catch (InvalidOperationException)
         {
             throw NotUnicode(path);
+        }
+    }
+
+    /// <summary>A part of a body that is read later, once it is sure that its texts can be read; null when it is missing or null.</summary>
+    /// <exception cref="RequestException">It holds bytes that are not UTF-8, or half of a surrogate pair.</exception>
+    public static JsonElement? Readable(JsonElement? part, string field)
+    {
+        if (part is not { ValueKind: not JsonValueKind.Null } given)
+        {
+            return null;
+        }
+
+        var raw = JsonMarshal.GetRawUtf8Value(given);
+        if (Utf8.IsValid(raw) && raw.IndexOf("\\u"u8) < 0)
+        {
+            return given;
+        }
+
+        try
+        {
+            RequireTexts(given);
+            return given;
+        }
+        catch (InvalidOperationException)
+        {
+            throw NotUnicode(field);
+        }
+    }
+
+    private static void RequireTexts(JsonElement element)
+    {
+        switch (element.ValueKind)
+        {
+            case JsonValueKind.String:
+                element.GetString();
+                break;
+            case JsonValueKind.Array:
+                foreach (var item in element.EnumerateArray())
+                {
+                    RequireTexts(item);
+                }
+
+                break;
+            case JsonValueKind.Object:
+                foreach (var member in element.EnumerateObject())
+                {
+                    _ = member.Name;
+                    RequireTexts(member.Value);
+                }
+
+                break;
         }
     }
 
