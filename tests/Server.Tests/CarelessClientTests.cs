@@ -114,6 +114,18 @@ public sealed class CarelessClientTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_body_that_comes_more_slowly_than_the_least_rate_is_408()
+    {
+        await using var patient = await ServerProcess.StartAsync(Repository.Models, new Dictionary<string, string?> { ["Limits__MinBytesPerSecond"] = "1000000" }); // a body that stops is soon below it
+        using var socket = await SendAsync(Head(1000) + "{", patient);
+        var answer = await ReadAsync(socket);
+        Assert.StartsWith("HTTP/1.1 408 ", answer, StringComparison.Ordinal);
+        Assert.Contains("The body came more slowly than 1000000 bytes a second (setting Limits:MinBytesPerSecond).", answer, StringComparison.Ordinal);
+        Assert.Contains("urn:inference-server:error:request-timeout", answer, StringComparison.Ordinal);
+        patient.AssertCleanLog();
+    }
+
+    [Fact]
     public async Task A_chunk_size_that_overflows_is_400()
     {
         using var socket = await SendAsync($"POST {Path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n{{}}");
@@ -139,10 +151,10 @@ public sealed class CarelessClientTests : IAsyncLifetime
         return text.ToString();
     }
 
-    private async Task<Socket> SendAsync(string text)
+    private async Task<Socket> SendAsync(string text, ServerProcess? other = null)
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true, ReceiveBufferSize = 4096 };
-        await socket.ConnectAsync(new IPEndPoint(IPAddress.Loopback, server.Client.BaseAddress!.Port), TestContext.Current.CancellationToken);
+        await socket.ConnectAsync(new IPEndPoint(IPAddress.Loopback, (other ?? server).Client.BaseAddress!.Port), TestContext.Current.CancellationToken);
         await socket.SendAsync(Encoding.ASCII.GetBytes(text), TestContext.Current.CancellationToken);
         return socket;
     }

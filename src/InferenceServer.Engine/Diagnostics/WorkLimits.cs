@@ -15,6 +15,19 @@ public sealed class WorkLimits(CancellationToken cancellation = default)
     /// <summary>Fires when the work is of no use any more.</summary>
     public CancellationToken Cancellation { get; } = cancellation;
 
+    /// <summary>Most tokens that the texts may become together; a text that alone becomes more is given up as soon as it does.</summary>
+    public long MaxTokens { get; internal set; } = long.MaxValue;
+
+    /// <summary>Refuses more tokens than <see cref="MaxTokens"/>.</summary>
+    /// <exception cref="InferenceException"><paramref name="tokens"/> are more.</exception>
+    internal void RequireTokens(long tokens)
+    {
+        if (tokens > MaxTokens)
+        {
+            throw new InferenceException(ErrorCode.Unprocessable, $"The inputs have more than {MaxTokens} tokens together, the most of one request. Send several requests.", Argument.Of("Inputs")) { Limit = nameof(MaxTokens) };
+        }
+    }
+
     /// <summary>What a text of so many characters may cost by itself.</summary>
     internal static WorkLimits Of(int characters)
     {

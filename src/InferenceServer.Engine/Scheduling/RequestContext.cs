@@ -40,7 +40,11 @@ public sealed class RequestContext(CancellationToken cancellation = default)
     public long? BodyBytes { get; init; }
 
     /// <summary>Most tokens that the request may bring, all inputs together.</summary>
-    public long MaxTokens { get; init; } = long.MaxValue;
+    public long MaxTokens
+    {
+        get => Work.MaxTokens;
+        init => Work.MaxTokens = value;
+    }
 
     /// <summary>Most characters (UTF-16) of one text; 0: by the model, see <see cref="CharactersFor"/>.</summary>
     public long MaxTextCharacters { get; init; }
@@ -71,13 +75,7 @@ public sealed class RequestContext(CancellationToken cancellation = default)
 
     /// <summary>Counts tokens.</summary>
     /// <exception cref="InferenceException">They are more than <see cref="MaxTokens"/>.</exception>
-    public void AddTokens(int count)
-    {
-        if (Interlocked.Add(ref tokens, count) > MaxTokens)
-        {
-            throw new InferenceException(ErrorCode.Unprocessable, $"The inputs have more than {MaxTokens} tokens together, the most of one request. Send several requests.", Argument.Of("Inputs")) { Limit = nameof(MaxTokens) };
-        }
-    }
+    public void AddTokens(int count) => Work.RequireTokens(Interlocked.Add(ref tokens, count));
 
     /// <summary>Counts characters (UTF-16) that are about to be tokenised, those of a text that goes with several others (a query, a text with many labels) each time.</summary>
     /// <exception cref="InferenceException">They are more than 64 for each of <see cref="MaxTokens"/>.</exception>

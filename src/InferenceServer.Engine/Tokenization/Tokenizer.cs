@@ -100,6 +100,7 @@ public sealed class Tokenizer
     /// <param name="truncation">How what is too long is cut; null: not at all.</param>
     /// <param name="work">What the texts of one request may cost together; null: this encoding by itself.</param>
     /// <exception cref="InferenceException">The truncation cannot be done (no second sequence, too short a side, too long a stride), or the text has a part that the vocabulary cannot express or takes too many steps of a regular expression.</exception>
+    /// <exception cref="InferenceException">A text alone has more tokens than <see cref="WorkLimits.MaxTokens"/>.</exception>
     /// <exception cref="OperationCanceledException">The work was given up.</exception>
     public TokenEncoding Encode(string text, string? pair = null, bool addSpecialTokens = true, Truncation? truncation = null, WorkLimits? work = null) =>
         Encode(text, pair, addSpecialTokens, truncation, null, work);
@@ -300,7 +301,8 @@ public sealed class Tokenizer
     private void Take(EncodeWorkspace room, TokenRow row, PreTokenizedString pieces, int firstWord, int enough)
     {
         const int CharactersAtATime = 4096; // between two looks at the cancellation
-        var cancellation = room.Work!.Cancellation;
+        var work = room.Work!;
+        var cancellation = work.Cancellation;
         var tokens = room.Tokens;
         var takesBytes = model.TakesBytes;
         var characters = 0;
@@ -336,6 +338,7 @@ public sealed class Tokenizer
             tokens.Clear();
             var span = piece.Span;
             model.Tokenize(span, piece.ByteLevel, tokens);
+            work.RequireTokens((long)row.Count + tokens.Count);
             row.Reserve(tokens.Count);
             var source = piece.Text;
             if (source.IsIdentity && !WellFormed.HasPairs(span))

@@ -172,6 +172,18 @@ public sealed class TokenizerBoundsTests : IDisposable
         Assert.Throws<InferenceException>(() => context.RequireCharacters(64));
     }
 
+    [Fact]
+    public void A_text_of_more_tokens_than_a_request_may_have_is_given_up_at_the_first_that_is_too_many()
+    {
+        var model = new CountingModel();
+        var tokenizer = Build(model);
+        var context = new RequestContext { MaxTokens = 10 };
+        Assert.Equal(10, tokenizer.Encode(Repeated("word ", 10), work: context.Work).Length);
+        var error = Assert.Throws<InferenceException>(() => tokenizer.Encode(Repeated("word ", 1000), work: context.Work));
+        Assert.Equal((ErrorCode.Unprocessable, nameof(context.MaxTokens)), (error.Code, error.Limit));
+        Assert.Equal(10 + 11, model.Pieces);
+    }
+
     private static string Repeated(string text, int count) => string.Concat(Enumerable.Repeat(text, count));
 
     private Tokenizer Build(CountingModel model) => new(new TokenizerParts { Model = model, PreTokenizer = new WhitespaceSplit() }, new TokenizerConfig(folder.Path));

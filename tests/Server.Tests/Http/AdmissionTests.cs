@@ -19,19 +19,24 @@ public sealed class AdmissionTests : IAsyncLifetime
 {
     private readonly TemporaryFolder models = new();
     private ModelRegistry? registry;
+    private readonly TokenizeGate gate = new(1);
     private WebApplication? app;
     private Uri? address;
 
     public async ValueTask InitializeAsync()
     {
-        TemporaryFolder.Copy(Path.Combine(Repository.Models, "demo-language"), Path.Combine(models.Path, "demo-language"));
+        foreach (var id in (string[])["demo-language", "another"])
+        {
+            TemporaryFolder.Copy(Path.Combine(Repository.Models, "demo-language"), Path.Combine(models.Path, id));
+        }
+
         registry = new ModelRegistry(new LoadingOptions { Directory = models.Path, Queue = new QueueOptions { MaxWaitingRequests = 1 } });
         await registry.LoadAllAsync();
 
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
-        builder.Services.AddSingleton(new Limits()).AddSingleton(registry).AddSingleton(TimeProvider.System).AddSingleton(new BytesInFlight(long.MaxValue, TimeProvider.System, () => { }));
+        builder.Services.AddSingleton(new Limits()).AddSingleton(registry).AddSingleton(TimeProvider.System).AddSingleton(new BytesInFlight(long.MaxValue, TimeProvider.System, () => { })).AddSingleton(gate);
         app = builder.Build();
         app.UseMiddleware<RequestLog>();
         app.UseMiddleware<ProblemWriter>();
@@ -46,6 +51,27 @@ public sealed class AdmissionTests : IAsyncLifetime
         await app!.DisposeAsync();
         await registry!.DisposeAsync();
         models.Dispose();
+        gate.Dispose();
+    }
+
+    [Fact]
+    public async Task While_a_large_request_tokenises_another_large_one_waits_and_small_ones_do_not()
+    {
+        var large = $$"""{"inputs": ["{{new string(' ', (int)BytesInFlight.Free)}}O gato dorme."]}""";
+        using var client = new HttpClient { BaseAddress = address };
+        Task<Answer> waiting;
+        using (await gate.EnterAsync(TestContext.Current.CancellationToken)) // the only place
+        {
+            waiting = client.PostAsync("/api/models/demo-language/tokenize", large);
+            for (var i = 0; i < 20; i++)
+            {
+                Assert.Equal(200, (await client.PostAsync("/api/models/another/tokenize", """{"inputs": "O gato dorme."}""")).Status);
+            }
+
+            Assert.False(waiting.IsCompleted);
+        }
+
+        Assert.Equal(200, (await waiting).Status);
     }
 
     [Theory]

@@ -16,17 +16,46 @@ internal sealed class LongestMatches
     {
         this.trie = trie;
         (depth, suffix, token) = (new int[trie.Count], new int[trie.Count], new int[trie.Count]);
-        var edges = trie.Edges().ToArray();
-        foreach (var (node, _, child) in edges.OrderBy(static edge => edge.Child))
+        var parents = new int[trie.Count];
+        var characters = new char[trie.Count];
+        foreach (var (node, c, child) in trie.Edges())
         {
-            depth[child] = depth[node] + 1; // a child is younger than its parent
+            (parents[child], characters[child]) = (node, c);
         }
 
-        foreach (var (node, c, child) in edges.OrderBy(edge => depth[edge.Child]))
+        for (var node = CharTrie.Root + 1; node < depth.Length; node++)
         {
-            suffix[child] = node == CharTrie.Root ? CharTrie.Root : Go(suffix[node], c);
-            token[child] = trie.Id(child) >= 0 ? child : token[suffix[child]];
+            depth[node] = depth[parents[node]] + 1; // a child is younger than its parent
         }
+
+        foreach (var node in ByDepth())
+        {
+            suffix[node] = parents[node] == CharTrie.Root ? CharTrie.Root : Go(suffix[parents[node]], characters[node]);
+            token[node] = trie.Id(node) >= 0 ? node : token[suffix[node]];
+        }
+    }
+
+    // All nodes but the root, the shallow ones first (counted, not compared: a token may have a million characters).
+    private int[] ByDepth()
+    {
+        var starts = new int[depth.Max() + 2];
+        foreach (var d in depth.AsSpan(1))
+        {
+            starts[d + 1]++;
+        }
+
+        for (var d = 1; d < starts.Length; d++)
+        {
+            starts[d] += starts[d - 1];
+        }
+
+        var ordered = new int[depth.Length - 1];
+        for (var node = CharTrie.Root + 1; node < depth.Length; node++)
+        {
+            ordered[starts[depth[node]]++] = node;
+        }
+
+        return ordered;
     }
 
     /// <summary>For every place of <paramref name="text"/> the id of the longest token that begins there, or -1.</summary>
