@@ -39,6 +39,7 @@ static async Task<int> ServeAsync(string[] args)
     app.MapPredictions();
     app.MapGenerations();
     app.MapAttention();
+    app.MapAblation();
     app.MapTokenize();
     app.MapDetokenize();
     app.MapRerank();

@@ -35,6 +35,9 @@ internal sealed class Decoder
         Padding = !IsBatched ? CachePadding.None : HasCache ? CachePadding.None : CachePadding.Right;
     }
 
+    /// <summary>The output with the logits.</summary>
+    public string LogitsOutput => logits;
+
     /// <summary>The tensors of a cache.</summary>
     public IReadOnlyList<CacheTensor> Tensors { get; }
 

@@ -41,6 +41,7 @@ public sealed class Generator : IAsyncDisposable
         executor = executors.First;
         admission = executor.Admission;
         Defaults = defaults;
+        LogitsOutput = decoder.LogitsOutput;
         MaxSequences = options.MaxSequences;
         loop = new StepLoop(decoder, executors, options, model, time);
         MaxTokens = (int)Math.Min(maxTokens ?? int.MaxValue, Math.Min(int.MaxValue, loop.Budget));
@@ -55,6 +56,9 @@ public sealed class Generator : IAsyncDisposable
 
     /// <summary>Most choices or beams of a request.</summary>
     public int MaxSequences { get; }
+
+    /// <summary>The decoder's output with the logits.</summary>
+    internal string LogitsOutput { get; }
 
     /// <summary>True for an encoder-decoder: the prompt is read by the encoder.</summary>
     public bool IsEncoderDecoder => encoder is not null;

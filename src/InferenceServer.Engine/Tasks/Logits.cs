@@ -69,6 +69,21 @@ internal static class Logits
         return best;
     }
 
+    /// <summary>The logits of further ids, those that are among the best already left out, and those that the head does not know.</summary>
+    public static List<(int Id, float Logit)> Besides(ReadOnlySpan<float> values, IReadOnlyCollection<int> ids, (int Id, double Score)[] best)
+    {
+        var besides = new List<(int, float)>();
+        foreach (var id in ids)
+        {
+            if (id < values.Length && !Array.Exists(best, candidate => candidate.Id == id))
+            {
+                besides.Add((id, values[id]));
+            }
+        }
+
+        return besides;
+    }
+
     // The worst first: the lowest value, of equal ones the highest index.
     private static readonly Comparer<(float Value, int Index)> Worst = Comparer<(float Value, int Index)>.Create(
         (a, b) => a.Value.CompareTo(b.Value) is var order and not 0 ? order : b.Index.CompareTo(a.Index));

@@ -43,6 +43,9 @@ public sealed record TextInput
     /// <summary>Whether a text without characters is tokenised all the same: one that a client sent with white space alone.</summary>
     internal bool MayBeEmpty { get; init; }
 
+    /// <summary>What is changed of its tokens; null: nothing.</summary>
+    internal SequenceChange? Change { get; init; }
+
     /// <summary>Input <paramref name="index"/> of a request as text, with the second text of a pair where there is one.</summary>
     public static TextInput Of(string text, string? pair = null, int index = 0) =>
         new() { Text = text, Pair = pair, Argument = Inputs[index], PairArgument = Pairs[index] };
@@ -70,6 +73,7 @@ public sealed record TextInput
         }
 
         var prepared = Ids is { } ids ? PrepareIds(model, ids, truncation) : PrepareText(model, Text!, context, truncation);
+        prepared = Change?.Apply(model.Tokenizer, prepared) ?? prepared;
         var length = prepared.Graph.InputIds.Length;
         if (length > model.MaxTokens)
         {

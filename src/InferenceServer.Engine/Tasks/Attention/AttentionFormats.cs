@@ -17,81 +17,52 @@ internal static class AttentionFormats
         _ => "float32",
     };
 
-    /// <summary>The bytes of an answer in its format; null for json.</summary>
-    public static byte[]? Encode(AttentionResult result) => result.Format switch
+    /// <summary>The numbers of an answer in its format; null for json.</summary>
+    public static AttentionPayload? Encode(AttentionResult result) => result.Format switch
     {
         AttentionFormat.Npy => Npy(result.Values, result.Shape),
-        AttentionFormat.Safetensors => Safetensors(result.Values, result.Shape, Metadata(result)),
-        AttentionFormat.F16Base64 => Halves(result.Values),
-        AttentionFormat.U8 => Bytes(result.Values),
+        AttentionFormat.Safetensors => Safetensors([("attention", result.Shape, result.Values), .. Components(result)], Metadata(result)),
+        AttentionFormat.F16Base64 => new AttentionPayload([], 2, result.Values),
+        AttentionFormat.U8 => new AttentionPayload([], 1, result.Values),
         _ => null,
     };
 
     /// <summary>A NumPy file, version 1.0, little-endian float32 in C order (numpy.lib.format).</summary>
-    public static byte[] Npy(ReadOnlySpan<float> values, IReadOnlyList<int> shape)
+    public static AttentionPayload Npy(float[] values, IReadOnlyList<int> shape)
     {
         var dimensions = shape.Count == 1 ? $"{shape[0]}," : string.Join(", ", shape);
-        var header = $"{{'descr': '<f4', 'fortran_order': False, 'shape': ({dimensions}), }}";
-        var length = (10 + header.Length + 1 + 63) / 64 * 64; // the data starts at a multiple of 64
-        var file = new byte[length + (values.Length * 4)];
+        var text = $"{{'descr': '<f4', 'fortran_order': False, 'shape': ({dimensions}), }}";
+        var header = new byte[(10 + text.Length + 1 + 63) / 64 * 64]; // the data starts at a multiple of 64
         ReadOnlySpan<byte> magic = [0x93, (byte)'N', (byte)'U', (byte)'M', (byte)'P', (byte)'Y', 1, 0];
-        magic.CopyTo(file);
-        BinaryPrimitives.WriteUInt16LittleEndian(file.AsSpan(8), (ushort)(length - 10));
-        file.AsSpan(10, length - 11).Fill((byte)' ');
-        Encoding.ASCII.GetBytes(header, file.AsSpan(10));
-        file[length - 1] = (byte)'\n';
-        Floats(values, file.AsSpan(length));
-        return file;
+        magic.CopyTo(header);
+        BinaryPrimitives.WriteUInt16LittleEndian(header.AsSpan(8), (ushort)(header.Length - 10));
+        header.AsSpan(10).Fill((byte)' ');
+        Encoding.ASCII.GetBytes(text, header.AsSpan(10));
+        header[^1] = (byte)'\n';
+        return new AttentionPayload(header, 4, values);
     }
 
-    /// <summary>A safetensors file with the tensor <c>attention</c> (F32) and metadata: 8 bytes of header length, the JSON header padded to 8, the data.</summary>
-    public static byte[] Safetensors(ReadOnlySpan<float> values, IReadOnlyList<int> shape, IReadOnlyDictionary<string, string> metadata)
+    /// <summary>A safetensors file of F32 tensors with metadata: 8 bytes of header length, the JSON header padded to 8, the data.</summary>
+    public static AttentionPayload Safetensors(IReadOnlyList<(string Name, IReadOnlyList<int> Shape, float[] Values)> tensors, IReadOnlyDictionary<string, string> metadata)
     {
-        var header = JsonSerializer.SerializeToUtf8Bytes(new Dictionary<string, object>
+        var entries = new Dictionary<string, object> { ["__metadata__"] = metadata };
+        var at = 0L;
+        foreach (var (name, shape, values) in tensors)
         {
-            ["__metadata__"] = metadata,
-            ["attention"] = new Dictionary<string, object> { ["dtype"] = "F32", ["shape"] = shape, ["data_offsets"] = new[] { 0L, values.Length * 4L } },
-        });
-        var padded = (header.Length + 7) / 8 * 8;
-        var file = new byte[8 + padded + (values.Length * 4)];
-        BinaryPrimitives.WriteInt64LittleEndian(file, padded);
-        header.CopyTo(file, 8);
-        file.AsSpan(8 + header.Length, padded - header.Length).Fill((byte)' ');
-        Floats(values, file.AsSpan(8 + padded));
-        return file;
-    }
-
-    /// <summary>Little-endian 16-bit floats.</summary>
-    public static byte[] Halves(ReadOnlySpan<float> values)
-    {
-        var bytes = new byte[values.Length * 2];
-        for (var i = 0; i < values.Length; i++)
-        {
-            BinaryPrimitives.WriteHalfLittleEndian(bytes.AsSpan(i * 2), (Half)values[i]);
+            entries[name] = new Dictionary<string, object> { ["dtype"] = "F32", ["shape"] = shape, ["data_offsets"] = new[] { at, at + (values.Length * 4L) } };
+            at += values.Length * 4L;
         }
 
-        return bytes;
+        var text = JsonSerializer.SerializeToUtf8Bytes(entries);
+        var header = new byte[8 + ((text.Length + 7) / 8 * 8)];
+        BinaryPrimitives.WriteInt64LittleEndian(header, header.Length - 8);
+        header.AsSpan(8).Fill((byte)' ');
+        text.CopyTo(header, 8);
+        return new AttentionPayload(header, 4, [.. tensors.Select(tensor => (ReadOnlyMemory<float>)tensor.Values)]);
     }
 
-    /// <summary><c>round(255 p)</c>, halves away from zero, clamped to 0 .. 255.</summary>
-    public static byte[] Bytes(ReadOnlySpan<float> values)
-    {
-        var bytes = new byte[values.Length];
-        for (var i = 0; i < values.Length; i++)
-        {
-            bytes[i] = (byte)Math.Clamp(MathF.Round(255 * values[i], MidpointRounding.AwayFromZero), 0, 255);
-        }
-
-        return bytes;
-    }
-
-    private static void Floats(ReadOnlySpan<float> values, Span<byte> target)
-    {
-        for (var i = 0; i < values.Length; i++)
-        {
-            BinaryPrimitives.WriteSingleLittleEndian(target[(i * 4)..], values[i]);
-        }
-    }
+    private static IEnumerable<(string, IReadOnlyList<int>, float[])> Components(AttentionResult result) =>
+        result.Components is { } components ? components.Tensors.Select(tensor => (tensor.Name, tensor.Shape, tensor.Values)) : [];
 
     private static Dictionary<string, string> Metadata(AttentionResult result)
     {
@@ -107,6 +78,11 @@ internal static class AttentionFormats
         if (result.KeyTokens is { } keys)
         {
             metadata["key_tokens"] = JsonSerializer.Serialize(keys, Snake);
+        }
+
+        if (result.Components?.Scale is { } scale)
+        {
+            metadata["scale"] = JsonSerializer.Serialize(scale);
         }
 
         if (result.Statistics is { } statistics)

@@ -9,11 +9,12 @@ internal static class AttentionHead
     /// <param name="matrix"><c>[S, stride]</c>: rows of queries, padded keys after the first S.</param>
     /// <param name="size">S.</param>
     /// <param name="stride">Values a row.</param>
+    /// <param name="ids">The tokens.</param>
     /// <param name="special">Which tokens are special.</param>
     /// <param name="causal">Whether a query sees itself and what is before it only.</param>
-    public static HeadStatistics Describe(int layer, int head, ReadOnlySpan<float> matrix, int size, int stride, ReadOnlySpan<bool> special, bool causal)
+    public static HeadStatistics Describe(int layer, int head, ReadOnlySpan<float> matrix, int size, int stride, ReadOnlySpan<int> ids, ReadOnlySpan<bool> special, bool causal)
     {
-        double entropy = 0, largest = 0, distance = 0, toSpecial = 0, previous = 0, next = 0, same = 0;
+        double entropy = 0, largest = 0, distance = 0, toSpecial = 0, first = 0, previous = 0, next = 0, self = 0, repeated = 0;
         for (var q = 0; q < size; q++)
         {
             var row = matrix.Slice(q * stride, size);
@@ -25,16 +26,18 @@ internal static class AttentionHead
                     entropy -= p * Math.Log(p);
                     distance += p * Math.Abs(q - k);
                     toSpecial += special[k] ? p : 0;
+                    repeated += k != q && ids[k] == ids[q] ? p : 0;
                 }
             }
 
             largest += Math.Log(causal ? q + 1 : size);
             previous += q > 0 ? row[q - 1] : 0;
             next += q + 1 < size ? row[q + 1] : 0;
-            same += row[q];
+            self += row[q];
+            first += row[0];
         }
 
-        (string Name, double Share)[] shares = [("special", toSpecial / size), ("previous", previous / size), ("next", next / size), ("same", same / size)];
+        (string Name, double Share)[] shares = [("special", toSpecial / size), ("first", first / size), ("previous", previous / size), ("next", next / size), ("self", self / size), ("repeated", repeated / size)];
         var most = shares.MaxBy(share => share.Share);
         var pattern = most.Share > 0.5 ? most.Name : largest > 0 && entropy >= 0.9 * largest ? "broad" : null;
         return new HeadStatistics(
@@ -43,9 +46,11 @@ internal static class AttentionHead
             (float)(entropy / size),
             (float)(distance / size),
             (float)(toSpecial / size),
+            (float)(first / size),
             (float)(previous / size),
             (float)(next / size),
-            (float)(same / size),
+            (float)(self / size),
+            (float)(repeated / size),
             pattern);
     }
 }

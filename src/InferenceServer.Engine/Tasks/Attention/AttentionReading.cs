@@ -17,14 +17,16 @@ internal sealed class AttentionReading
     private readonly int[] queryTokens;
     private readonly int[] keyTokens;
     private readonly bool describe;
+    private readonly int? side; // of pictures that are made while the row is read
     private readonly bool contiguous;
     private readonly int matrices;
     private float[] values = [];
     private float[][][] paths = []; // [group][layer][S * S], with the residual connection
 
     /// <summary>Prepares a reading of units <paramref name="queries"/> of a sequence and units <paramref name="keys"/> of the same or, of cross attention, another.</summary>
-    public AttentionReading(AttentionSelection selection, AttentionAggregate? aggregate, AttentionSequence sequence, AttentionSequence keySequence, int[] queries, int[] keys, bool describe)
+    public AttentionReading(AttentionSelection selection, AttentionAggregate? aggregate, AttentionSequence sequence, AttentionSequence keySequence, int[] queries, int[] keys, bool describe, int? side = null)
     {
+        this.side = aggregate is null ? side : null;
         this.keySequence = keySequence;
         this.selection = selection;
         this.aggregate = aggregate;
@@ -40,6 +42,9 @@ internal sealed class AttentionReading
     /// <summary>Whether <see cref="Paths"/> makes the values.</summary>
     public bool NeedsPaths => aggregate?.Method is AggregateMethod.Rollout or AggregateMethod.Flow;
 
+    /// <summary>Whether <see cref="Values"/> are pictures already.</summary>
+    public bool IsPooled => side is not null;
+
     /// <summary>Each chosen head in numbers, where they are asked for.</summary>
     public IReadOnlyList<HeadStatistics> Statistics { get; private set; } = [];
 
@@ -48,7 +53,10 @@ internal sealed class AttentionReading
     {
         var statistics = new List<HeadStatistics>();
         var special = Array.ConvertAll(sequence.Tokens, token => token.Special);
+        var ids = Array.ConvertAll(sequence.Tokens, token => token.Id);
         var block = queryTokens.Length * keyTokens.Length;
+        var (height, width) = side is { } most ? (AttentionThumbnail.Side(queryUnits.Length, most), AttentionThumbnail.Side(keyUnits.Length, most)) : (0, 0);
+        var scratch = side is null ? [] : new float[block];
         var (layers, heads) = (selection.Layers.Length, selection.Heads.Length);
         if (NeedsPaths)
         {
@@ -56,7 +64,7 @@ internal sealed class AttentionReading
         }
         else
         {
-            values = new float[matrices * block];
+            values = new float[matrices * (side is null ? block : height * width)];
         }
 
         for (var l = 0; l < layers; l++)
@@ -73,12 +81,19 @@ internal sealed class AttentionReading
                 if (describe)
                 {
                     var matrix = output.Data.Slice(head * output.Shape[1] * output.Shape[2], row.Length * output.Shape[2]);
-                    statistics.Add(AttentionHead.Describe(selection.Layers[l], head, matrix, row.Length, output.Shape[2], special, selection.Kind == AttentionKind.Decoder));
+                    statistics.Add(AttentionHead.Describe(selection.Layers[l], head, matrix, row.Length, output.Shape[2], ids, special, selection.Kind == AttentionKind.Decoder));
                 }
 
                 if (NeedsPaths)
                 {
                     AddToPath(output, head, row.Length, ref paths[aggregate!.Over == AggregateOver.Layers ? h : 0][l]);
+                    continue;
+                }
+
+                if (side is not null)
+                {
+                    Add(output, head, scratch);
+                    AttentionThumbnail.Pool(Merge(scratch, 1), queryUnits.Length, keyUnits.Length, values.AsSpan(((l * heads) + h) * height * width, height * width), height, width);
                     continue;
                 }
 
@@ -99,7 +114,7 @@ internal sealed class AttentionReading
     }
 
     /// <summary>The values of the answer, row-major, words merged.</summary>
-    public float[] Values() => Merge(values);
+    public float[] Values() => IsPooled ? values : Merge(values, matrices);
 
     /// <summary>The values of a rollout or a flow.</summary>
     public float[] Paths(CancellationToken cancellation)
@@ -124,7 +139,7 @@ internal sealed class AttentionReading
             }
         }
 
-        return Merge(values);
+        return Merge(values, matrices);
     }
 
     private void ToEachLayer(float[][] layers, int size, CancellationToken cancellation)
@@ -239,7 +254,7 @@ internal sealed class AttentionReading
     }
 
     /// <summary>Tokens to units: the sum over a key's pieces, the mean over a query's.</summary>
-    private float[] Merge(float[] tokens)
+    private float[] Merge(float[] tokens, int matrices)
     {
         if (queryTokens.Length == queryUnits.Length && keyTokens.Length == keyUnits.Length)
         {

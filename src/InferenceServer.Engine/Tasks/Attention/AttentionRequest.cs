@@ -150,6 +150,9 @@ public sealed record AttentionRequest
     /// <summary>What led to the probabilities: <c>q</c>, <c>k</c>, <c>v</c>, <c>scores</c>, <c>context</c>.</summary>
     public IReadOnlyList<string>? Components { get; init; }
 
+    /// <summary>Most cells of a side: every matrix is answered as a picture in which each cell is the largest of those that it stands for; null: as it is.</summary>
+    public int? Thumbnail { get; init; }
+
     /// <summary>Cut a sequence that is too long, of a pair the longer text first; else it is an error.</summary>
     public bool Truncate { get; init; }
 

@@ -36,7 +36,10 @@ public sealed record AttentionResult
     public AttentionFormat Format { get; init; }
 
     /// <summary>The probabilities in <see cref="Format"/>: a whole file for npy and safetensors, the numbers for f16_base64 and u8 (base64 is for the wire), null for json.</summary>
-    public byte[]? Payload { get; init; }
+    public AttentionPayload? Payload { get; init; }
+
+    /// <summary>What led to the probabilities; null when not asked for.</summary>
+    public AttentionComponents? Components { get; init; }
 
     /// <summary>Each chosen head in numbers; null when not asked for.</summary>
     public IReadOnlyList<HeadStatistics>? Statistics { get; init; }
@@ -67,11 +70,13 @@ public sealed record AttentionToken(int Id, string Token, string Text, int Start
 /// <param name="Entropy">Entropy of a row in nats.</param>
 /// <param name="MeanDistance">Distance between query and key, weighted by attention, in tokens.</param>
 /// <param name="Special">Attention that goes to special tokens.</param>
+/// <param name="First">Attention that goes to the first token.</param>
 /// <param name="Previous">Attention that goes to the token before.</param>
 /// <param name="Next">Attention that goes to the token after.</param>
-/// <param name="Same">Attention that goes to the token itself.</param>
-/// <param name="Pattern">What the head mostly does (more than half of its attention): <c>special</c>, <c>previous</c>, <c>next</c> or <c>same</c>; <c>broad</c> when its entropy is at least 0.9 of the largest possible; else null.</param>
-public sealed record HeadStatistics(int Layer, int Head, float Entropy, float MeanDistance, float Special, float Previous, float Next, float Same, string? Pattern);
+/// <param name="Self">Attention that goes to the token's own position.</param>
+/// <param name="Repeated">Attention that goes to other positions with the same token.</param>
+/// <param name="Pattern">What the head mostly does (more than half of its attention): <c>special</c>, <c>first</c>, <c>previous</c>, <c>next</c>, <c>self</c> or <c>repeated</c>; <c>broad</c> when its entropy is at least 0.9 of the largest possible; else null.</param>
+public sealed record HeadStatistics(int Layer, int Head, float Entropy, float MeanDistance, float Special, float First, float Previous, float Next, float Self, float Repeated, string? Pattern);
 
 /// <summary>Where the numbers come from.</summary>
 /// <param name="Tensors">Names of the tensors in the file, one a layer.</param>

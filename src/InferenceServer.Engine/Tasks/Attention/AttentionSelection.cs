@@ -30,6 +30,7 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
     private static readonly Argument Threshold = Argument.Of(nameof(AttentionRequest.Threshold));
     private static readonly Argument QueryRange = Argument.Of(nameof(AttentionRequest.QueryRange));
     private static readonly Argument KeyRange = Argument.Of(nameof(AttentionRequest.KeyRange));
+    private static readonly Argument Thumbnail = Argument.Of(nameof(AttentionRequest.Thumbnail));
     private static readonly Argument Merge = Argument.Of(nameof(AttentionRequest.Merge));
     private static readonly Argument Components = Argument.Of(nameof(AttentionRequest.Components));
     private static readonly Argument Format = Argument.Of(nameof(AttentionRequest.Format));
@@ -147,23 +148,24 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
     {
         var over = request.Aggregate?.Over;
         long matrices = (over is AggregateOver.Layers or AggregateOver.All ? 1L : Layers.Length) * (over is AggregateOver.Heads or AggregateOver.All ? 1L : Heads.Length);
-        var (rows, size) = (matrices * queries.Length, sequence.Tokens.Length);
+        var side = request.Thumbnail ?? int.MaxValue;
+        var (rows, width, size) = (matrices * Math.Min(side, queries.Length), Math.Min(side, keys.Length), sequence.Tokens.Length);
         var tokens = (queries.Length + (queries.AsSpan().SequenceEqual(keys) ? 0 : keys.Length)) * 120L;
-        var kept = Math.Min(request.TopK ?? keys.Length, keys.Length);
+        var kept = Math.Min(request.TopK ?? width, width);
         var bytes = request.Format switch
         {
-            AttentionFormat.Npy => rows * keys.Length * 4,
-            AttentionFormat.Safetensors => (rows * keys.Length * 4) + tokens,
-            AttentionFormat.F16Base64 => (rows * keys.Length * 8 / 3) + tokens,
-            AttentionFormat.U8 => (rows * keys.Length * 4 / 3) + tokens,
-            _ => (rows * ((kept * 13L) + ((keys.Length - kept) * 2L))) + tokens,
+            AttentionFormat.Npy => rows * width * 4,
+            AttentionFormat.Safetensors => (rows * width * 4) + tokens,
+            AttentionFormat.F16Base64 => (rows * width * 8 / 3) + tokens,
+            AttentionFormat.U8 => (rows * width * 4 / 3) + tokens,
+            _ => (rows * ((kept * 13L) + ((width - kept) * 2L))) + tokens,
         };
         bytes += request.Statistics ? (long)Layers.Length * Heads.Length * 200 : 0;
         if (bytes > request.MaxAnswerBytes)
         {
             throw new InferenceException(
                 ErrorCode.TooLarge,
-                $"The answer would take about {bytes} bytes ({matrices} matrices of {queries.Length} x {keys.Length} as {request.Format}); the limit is {request.MaxAnswerBytes}. Choose fewer {LayersOf} or {HeadsOf}, a {QueryRange} or {KeyRange}, an {Aggregate}, {TopK}, or a smaller {Format} ({ErrorText.List([AttentionFormat.U8, AttentionFormat.F16Base64])}).")
+                $"The answer would take about {bytes} bytes ({matrices} matrices of {rows / matrices} x {width} as {request.Format}); the limit is {request.MaxAnswerBytes}. Choose fewer {LayersOf} or {HeadsOf}, a {QueryRange} or {KeyRange}, an {Aggregate}, {TopK}, a {Thumbnail}, or a smaller {Format} ({ErrorText.List([AttentionFormat.U8, AttentionFormat.F16Base64])}).")
             {
                 Limit = nameof(request.MaxAnswerBytes),
             };
@@ -223,6 +225,11 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
         if (request.TopK is < 1)
         {
             throw InferenceException.Unprocessable(TopK, $"{TopK} is {request.TopK}; it must be at least 1. Raise it or leave it out.");
+        }
+
+        if (request.Thumbnail is < 1)
+        {
+            throw InferenceException.Unprocessable(Thumbnail, $"{Thumbnail} is {request.Thumbnail}; a picture has at least 1 cell a side. Raise it or leave it out.");
         }
 
         if (request.Threshold is { } threshold && threshold is not (>= 0 and <= 1))

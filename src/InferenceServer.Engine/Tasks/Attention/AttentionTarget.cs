@@ -12,16 +12,16 @@ internal static class AttentionTarget
 
     /// <summary>The decoder's input ids, its start token first and the end token, which it never reads, left out.</summary>
     /// <exception cref="InferenceException">There are two targets, one is too long, or the queue refused.</exception>
-    public static async Task<PreparedInput> PrepareAsync(Model model, AttentionRequest request, PreparedInput source, RequestContext context)
+    public static async Task<PreparedInput> PrepareAsync(Model model, string? targetText, int[]? targetIds, PreparedInput source, RequestContext context)
     {
         var generator = model.Generator!;
-        var argument = request.TargetText is null ? TargetIds : TargetText;
-        if (request is { TargetIds: not null, TargetText: not null })
+        var argument = targetText is null ? TargetIds : TargetText;
+        if (targetText is not null && targetIds is not null)
         {
             throw InferenceException.Unprocessable(TargetText, $"{TargetText} and {TargetIds} exclude each other: send one of them.");
         }
 
-        var ids = request.TargetIds ?? [generator.StartTokenId!.Value, .. request.TargetText is { } text ? OfText(model, text, context) : await OwnAsync(model, source, context).ConfigureAwait(false)];
+        var ids = targetIds ?? [generator.StartTokenId!.Value, .. targetText is { } text ? OfText(model, text, context) : await OwnAsync(model, source, context).ConfigureAwait(false)];
         if (ids.Length > generator.MaxTokens)
         {
             throw InferenceException.Unprocessable(argument, $"{argument} is {ids.Length} tokens long, the start token included; the decoder takes at most {generator.MaxTokens}. Shorten it.");

@@ -30,13 +30,13 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
         var selection = AttentionSelection.Of(model, request);
         var input = InputOf(request).Prepare(model, context, TextInput.TruncationOf(model, request.Truncate, request.TruncationDirection), TextInput.TruncateRemedy);
         var source = AttentionSequence.Of(model.Tokenizer, input, request.Merge);
-        var target = model.DecoderGraph is null || selection.Kind == AttentionKind.Encoder ? null : await AttentionTarget.PrepareAsync(model, request, input, context);
+        var target = model.DecoderGraph is null || selection.Kind == AttentionKind.Encoder ? null : await AttentionTarget.PrepareAsync(model, request.TargetText, request.TargetIds, input, context);
         var sequence = target is null ? source : AttentionSequence.Of(model.Tokenizer, target, request.Merge);
         var keySequence = selection.Kind == AttentionKind.Cross ? source : sequence;
         var (queries, keys) = selection.Units(request, sequence, keySequence);
         selection.CheckSize(request, sequence, keySequence, queries, keys);
 
-        var plan = new AttentionReading(selection, request.Aggregate, sequence, keySequence, queries, keys, request.Statistics);
+        var plan = new AttentionReading(selection, request.Aggregate, sequence, keySequence, queries, keys, request.Statistics, request is { Renormalize: false, TopK: null, Threshold: null } ? request.Thumbnail : null);
         var outputs = selection.Outputs.Select(tap => tap.Output).ToArray();
         if (target is null)
         {
@@ -49,14 +49,23 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
 
         var values = plan.NeedsPaths ? await Task.Run(() => plan.Paths(context.Cancellation), context.Cancellation) : plan.Values();
         Finite.Require(values, input.Source.Argument);
-        var shape = selection.Shape(request.Aggregate, queries.Length, keys.Length);
-        Filter(values, keys.Length, request);
+        var (height, width) = (queries.Length, keys.Length);
+        if (!plan.IsPooled)
+        {
+            Filter(values, keys.Length, request);
+        }
+
+        if (request.Thumbnail is { } side)
+        {
+            values = plan.IsPooled ? values : AttentionThumbnail.Pool(values, height, width, side);
+            (height, width) = (AttentionThumbnail.Side(height, side), AttentionThumbnail.Side(width, side));
+        }
 
         var result = new AttentionResult
         {
             Kind = selection.Kind,
             Axes = selection.Axes(request.Aggregate),
-            Shape = shape,
+            Shape = selection.Shape(request.Aggregate, height, width),
             DataType = AttentionFormats.DataTypeOf(request.Format),
             Layers = selection.Layers,
             Heads = selection.Heads,
@@ -75,7 +84,7 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
         return result with { Payload = AttentionFormats.Encode(result) };
     }
 
-    private static TextInput InputOf(AttentionRequest request)
+    internal static TextInput InputOf(AttentionRequest request)
     {
         if (request.Text is null == request.InputIds is null)
         {

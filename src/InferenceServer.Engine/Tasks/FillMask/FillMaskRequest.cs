@@ -8,4 +8,7 @@ public sealed record FillMaskRequest : PredictionRequest
 
     /// <summary>Only these words are candidates, each a token of the vocabulary; null for the whole vocabulary.</summary>
     public IReadOnlyList<string>? Targets { get; init; }
+
+    /// <summary>Ids that are given behind the best candidates, whatever their rank.</summary>
+    internal IReadOnlyCollection<int> Besides { get; init; } = [];
 }

@@ -28,19 +28,20 @@ public sealed class FillMaskTask : PredictionTask<FillMaskRequest, FillMaskResul
 
         var output = model.Capabilities.Head!.Output;
         var rows = await model.Executor.RunAsync(
-            Array.ConvertAll(inputs, input => input.Graph), [output], (i, row) => Read(row[output], masks[i], targets, request.TopK, inputs[i].Source.Argument), context).ConfigureAwait(false);
+            Array.ConvertAll(inputs, input => input.Graph), [output], (i, row) => Read(row[output], masks[i], targets, request, inputs[i].Source.Argument), context).ConfigureAwait(false);
         return [.. rows.Select((row, i) => Finish(model, inputs[i], masks[i], row))];
     }
 
     /// <summary>Best ids and their probabilities at each mask, straight from the native row.</summary>
-    private static (int Id, double Score)[][] Read(OutputRow logits, int[] positions, int[]? targets, int count, Argument input)
+    private static (int Id, double Score)[][] Read(OutputRow logits, int[] positions, int[]? targets, FillMaskRequest request, Argument input)
     {
+        var count = request.TopK;
         var read = new (int, double)[positions.Length][];
         for (var i = 0; i < read.Length; i++)
         {
             var row = logits.At(positions[i]);
             var norm = Finite.Require(Logits.LogSumExp(row), input);
-            var best = new (int, double)[Math.Min(count, targets?.Length ?? row.Length)];
+            var best = new (int Id, double Score)[Math.Min(count, targets?.Length ?? row.Length)];
             if (targets is null)
             {
                 var ids = Logits.Top(row, count);
@@ -65,7 +66,7 @@ public sealed class FillMaskTask : PredictionTask<FillMaskRequest, FillMaskResul
                 }
             }
 
-            read[i] = best;
+            read[i] = [.. best, .. Logits.Besides(row, request.Besides, best).Select(other => (other.Id, Math.Exp(other.Logit - norm)))];
         }
 
         return read;

@@ -21,7 +21,7 @@ public sealed class NextTokenTask : PredictionTask<NextTokenRequest, NextTokenRe
 
         var output = model.Capabilities.Head!.Output;
         var rows = await model.Executor.RunAsync(
-            Array.ConvertAll(inputs, input => input.Graph), [output], (i, row) => Read(row[output], row.Length, request.TopK, inputs[i].Source.Argument), context).ConfigureAwait(false);
+            Array.ConvertAll(inputs, input => input.Graph), [output], (i, row) => Read(row[output], row.Length, request, inputs[i].Source.Argument), context).ConfigureAwait(false);
         return [.. rows.Select((row, i) => new NextTokenResult([.. row.Select(best => new NextTokenCandidate(
             best.Id,
             model.Tokenizer.IdToToken(best.Id) ?? "",
@@ -40,18 +40,18 @@ public sealed class NextTokenTask : PredictionTask<NextTokenRequest, NextTokenRe
     // Some exports give the last position alone, with or without an axis for it.
     private static ReadOnlySpan<float> Last(OutputRow logits, int length) => logits.Shape.Length == 1 ? logits.Data : logits.At(Math.Min(length, logits.Shape[0]) - 1);
 
-    private static (int Id, double Logprob)[] Read(OutputRow logits, int length, int count, Argument input)
+    private static (int Id, double Logprob)[] Read(OutputRow logits, int length, NextTokenRequest request, Argument input)
     {
         var row = Last(logits, length);
         var norm = Finite.Require(Logits.LogSumExp(row), input);
-        var ids = Logits.Top(row, count);
-        var best = new (int, double)[ids.Length];
+        var ids = Logits.Top(row, request.TopK);
+        var best = new (int Id, double Logprob)[ids.Length];
         for (var i = 0; i < best.Length; i++)
         {
             best[i] = (ids[i], row[ids[i]] - norm);
         }
 
-        return best;
+        return [.. best, .. Logits.Besides(row, request.Besides, best).Select(other => (other.Id, other.Logit - norm))];
     }
 
     /// <summary>Reads numbers from logits.</summary>

@@ -6,6 +6,7 @@ using System.Text;
 using System.Text.Json;
 using InferenceServer.Configuration;
 using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Tasks.Attention;
 using InferenceServer.Http.Middleware;
 using Microsoft.AspNetCore.Http.Metadata;
 
@@ -35,22 +36,21 @@ internal sealed class JsonAnswer<T>(T value, InferenceCall? call = null, long he
 /// <param name="value">Makes the answer from the string that stands for the base64.</param>
 /// <param name="payload">The bytes.</param>
 /// <param name="call">The call that it answers.</param>
-internal sealed class Base64Answer<T>(Func<string, T> value, ReadOnlyMemory<byte> payload, InferenceCall call) : IResult
+internal sealed class Base64Answer<T>(Func<string, T> value, AttentionPayload payload, InferenceCall call) : IResult
 {
-    private const int PieceBytes = 48 << 10; // a multiple of 3: no padding within
+    private const int PieceBytes = 48 << 10; // a multiple of 3, so that there is no padding within, and of 4
 
     /// <inheritdoc/>
-    public Task ExecuteAsync(HttpContext httpContext) => AnswerWriter.SendAsync(httpContext, call, payload.Length, async (writer, cancellation) =>
+    public Task ExecuteAsync(HttpContext httpContext) => AnswerWriter.SendAsync(httpContext, call, payload.Held, async (writer, cancellation) =>
     {
         var place = Guid.NewGuid().ToString("n");
         var frame = JsonSerializer.SerializeToUtf8Bytes(value(place), WireJson.Answers);
         var at = frame.AsSpan().IndexOf(Encoding.ASCII.GetBytes(place));
         httpContext.Response.ContentType = "application/json; charset=utf-8";
         writer.Write(frame.AsSpan(0, at));
-        for (var from = 0; from < payload.Length; from += PieceBytes)
+        foreach (var piece in payload.Pieces(PieceBytes))
         {
-            var piece = payload.Span.Slice(from, Math.Min(PieceBytes, payload.Length - from));
-            Base64.EncodeToUtf8(piece, writer.GetSpan(Base64.GetMaxEncodedToUtf8Length(piece.Length)), out _, out var written);
+            Base64.EncodeToUtf8(piece.Span, writer.GetSpan(Base64.GetMaxEncodedToUtf8Length(piece.Length)), out _, out var written);
             writer.Advance(written);
             if (await AnswerWriter.NobodyReadsAsync(writer, cancellation))
             {
@@ -64,19 +64,19 @@ internal sealed class Base64Answer<T>(Func<string, T> value, ReadOnlyMemory<byte
 }
 
 /// <summary>An answer that is a file.</summary>
-internal sealed class FileAnswer(byte[] content, string contentType, string name, InferenceCall call) : IResult
+internal sealed class FileAnswer(AttentionPayload content, string contentType, string name, InferenceCall call) : IResult
 {
     private const int PieceBytes = 64 << 10;
 
     /// <inheritdoc/>
-    public Task ExecuteAsync(HttpContext httpContext) => AnswerWriter.SendAsync(httpContext, call, content.Length, async (writer, cancellation) =>
+    public Task ExecuteAsync(HttpContext httpContext) => AnswerWriter.SendAsync(httpContext, call, content.Held, async (writer, cancellation) =>
     {
         httpContext.Response.ContentType = contentType;
         httpContext.Response.ContentLength = content.Length;
         httpContext.Response.Headers.ContentDisposition = $"attachment; filename=\"{name}\"";
-        for (var from = 0; from < content.Length; from += PieceBytes)
+        foreach (var piece in content.Pieces(PieceBytes))
         {
-            writer.Write(content.AsSpan(from, Math.Min(PieceBytes, content.Length - from)));
+            writer.Write(piece.Span);
             if (await AnswerWriter.NobodyReadsAsync(writer, cancellation))
             {
                 return;

@@ -44,6 +44,7 @@ internal static class AttentionEndpoint
             Merge = b.Merge ?? AttentionUnit.Token,
             Statistics = b.Statistics ?? false,
             Components = b.Components,
+            Thumbnail = b.Thumbnail,
             Truncate = b.Truncate ?? false,
             TruncationDirection = b.TruncationDirection,
             Format = b.Format ?? AttentionFormat.Json,
@@ -158,6 +159,10 @@ internal sealed record AttentionBody
 
     /// <summary>What led to the probabilities: q, k, v, scores, context.</summary>
     public string[]? Components { get; init; }
+
+    /// <summary>Most cells of a side: each matrix as a picture whose cells are the largest of those that they stand for. Default: as it is.</summary>
+    [Range(1, int.MaxValue)]
+    public int? Thumbnail { get; init; }
 
     /// <summary>Cut texts that are too long, of a pair the longer text first. Default: false, they are an error.</summary>
     public bool? Truncate { get; init; }

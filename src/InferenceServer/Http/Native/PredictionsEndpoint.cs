@@ -59,11 +59,17 @@ internal static class PredictionsEndpoint
     internal static PredictionRequest Request(IPredictionTask task, PredictionsBody body, int max)
     {
         var inputs = task is QuestionAnsweringTask ? Questions(body, max) : Texts(body, max);
-        RefuseOthersParameters(task, body.Parameters);
-        var parameters = body.Parameters is { ValueKind: not JsonValueKind.Null } given
+        return Parameters(task, body.Parameters) with { Inputs = inputs, Truncate = body.Truncate ?? false, TruncationDirection = body.TruncationDirection };
+    }
+
+    /// <summary>A task's parameters, in a request without inputs.</summary>
+    /// <exception cref="RequestException">A parameter does not fit.</exception>
+    internal static PredictionRequest Parameters(IPredictionTask task, JsonElement? parameters)
+    {
+        RefuseOthersParameters(task, parameters);
+        return parameters is { ValueKind: not JsonValueKind.Null } given
             ? (PredictionRequest)JsonDiagnosis.Read(given, task.RequestType, "parameters")
             : (PredictionRequest)Activator.CreateInstance(task.RequestType)!;
-        return parameters with { Inputs = inputs, Truncate = body.Truncate ?? false, TruncationDirection = body.TruncationDirection };
     }
 
     /// <summary>A parameter that only another task has is no slip of the pen: the message says whose it is.</summary>

@@ -60,7 +60,8 @@ internal static class TaskNames
         (name is null ? TaskCatalogue.Prediction(model) : TaskCatalogue.Of(model).OfType<IPredictionTask>().FirstOrDefault(task => Of(task) == name))
             ?? throw Lacks(model, name ?? "predictions", "task");
 
-    private static RequestException Lacks(Model model, string name, string? field, string? why = null) => new(
+    /// <summary>A model lacks a task; the message lists the tasks it has.</summary>
+    internal static RequestException Lacks(Model model, string name, string? field, string? why = null) => new(
         ErrorCode.Unprocessable,
         $"The model {model.Manifest.Id} has no task {(name.Length > 100 ? name[..100] + "..." : name)}{(why is null ? "" : $" ({why.TrimEnd('.')})")}. It has: {string.Join(", ", Of(model))}.",
         field);

@@ -16,7 +16,7 @@ public class AttentionFormatsTests
     [InlineData(new[] { 6 }, "(6,)")]
     public void Npy_is_read_back(int[] shape, string tuple)
     {
-        var file = AttentionFormats.Npy(Values, shape);
+        var file = AttentionFormats.Npy(Values, shape).ToArray();
         Assert.Equal([0x93, (byte)'N', (byte)'U', (byte)'M', (byte)'P', (byte)'Y', 1, 0], file[..8]);
         var length = BinaryPrimitives.ReadUInt16LittleEndian(file.AsSpan(8));
         Assert.Equal(0, (10 + length) % 64);
@@ -29,7 +29,7 @@ public class AttentionFormatsTests
     [Fact]
     public void Safetensors_is_read_back()
     {
-        var file = AttentionFormats.Safetensors(Values, [2, 3], new Dictionary<string, string> { ["axes"] = "[\"query\",\"key\"]", ["tokens"] = "praça 😀" });
+        var file = AttentionFormats.Safetensors([("attention", [2, 3], Values)], new Dictionary<string, string> { ["axes"] = "[\"query\",\"key\"]", ["tokens"] = "praça 😀" }).ToArray();
         var length = (int)BinaryPrimitives.ReadInt64LittleEndian(file);
         Assert.Equal(0, length % 8);
         using var header = JsonDocument.Parse(file.AsMemory(8, length));
@@ -44,9 +44,9 @@ public class AttentionFormatsTests
     [Fact]
     public void Small_numbers_are_rounded_not_cut()
     {
-        Assert.Equal([0, 64, 128, 255, 1, 255], AttentionFormats.Bytes(Values));
-        Assert.Equal((Half)0.25f, BinaryPrimitives.ReadHalfLittleEndian(AttentionFormats.Halves(Values).AsSpan(2)));
-        Assert.Equal(12, AttentionFormats.Halves(Values).Length);
+        Assert.Equal([0, 64, 128, 255, 1, 255], new AttentionPayload([], 1, Values).ToArray());
+        Assert.Equal((Half)0.25f, BinaryPrimitives.ReadHalfLittleEndian(new AttentionPayload([], 2, Values).ToArray().AsSpan(2)));
+        Assert.Equal(12, new AttentionPayload([], 2, Values).Length);
     }
 
     private static float[] Floats(ReadOnlySpan<byte> bytes)

@@ -155,7 +155,7 @@ public class AttentionTaskTests
     {
         var result = await Run(new() { Text = "the cats", Format = format });
         Assert.Equal(type, result.DataType);
-        Assert.NotEmpty(result.Payload!);
+        Assert.NotEmpty(result.Payload!.ToArray());
     }
 
     [Fact]

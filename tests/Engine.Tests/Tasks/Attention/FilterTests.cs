@@ -21,10 +21,10 @@ public class FilterTests
     {
         // Three tokens (the first special), a row of padding keys that must not count; every query but the first looks back.
         float[] matrix = [1, 0, 0, 9, 1, 0, 0, 9, 0, 1, 0, 9];
-        var head = AttentionHead.Describe(1, 2, matrix, 3, 4, [true, false, false], causal: true);
-        Assert.Equal(new HeadStatistics(1, 2, 0, 2 / 3f, 2 / 3f, 2 / 3f, 0, 1 / 3f, "special"), head);
+        var head = AttentionHead.Describe(1, 2, matrix, 3, 4, [7, 8, 8], [true, false, false], causal: true);
+        Assert.Equal(new HeadStatistics(1, 2, 0, 2 / 3f, 2 / 3f, 2 / 3f, 2 / 3f, 0, 1 / 3f, 1 / 3f, "special"), head);
 
-        var broad = AttentionHead.Describe(0, 0, [0.5f, 0.5f, 0.5f, 0.5f], 2, 2, [false, false], causal: false);
+        var broad = AttentionHead.Describe(0, 0, [0.5f, 0.5f, 0.5f, 0.5f], 2, 2, [1, 2], [false, false], causal: false);
         Assert.Equal((float)Math.Log(2), broad.Entropy, 1e-6f);
         Assert.Equal("broad", broad.Pattern);
     }
