@@ -17,6 +17,9 @@ namespace InferenceServer.Engine.Execution;
 /// <param name="IsDecoder">True for the decoder of an encoder-decoder, which is fed the encoder's states; it keeps no optimized copy.</param>
 internal sealed record GraphSource(GraphSummary Summary, ModelConfig Config, Func<string, byte[]?> Expose, GivenInputs? Given = null, bool IsDecoder = false)
 {
+    /// <summary>The bytes of the file with the probabilities and what leads to them as outputs; null where there is none.</summary>
+    public Func<byte[]?> ExposeParts { get; init; } = static () => null;
+
     /// <summary>A faster form of the same graph, which is taken where it gives the same logits; null where there is none.</summary>
     public GraphRewrite? Rewrite { get; init; }
 
@@ -55,6 +58,7 @@ internal sealed class Graph : IGraph, IDisposable
     private readonly IReadOnlyList<FileStamp> files; // as they were when the graph was opened
     private readonly ConcurrentDictionary<(OutputSet Outputs, int Threads), Opening> variants = [];
     private readonly HashSet<string> exposed;
+    private readonly Dictionary<string, AttentionPart> parts;
     private readonly GraphVariant plain;
     private readonly Dictionary<string, int[]> outputs;
     private readonly int heads;
@@ -72,6 +76,8 @@ internal sealed class Graph : IGraph, IDisposable
         Inputs = InputBinding.BindAll(Path.GetFileName(source.Summary.File), session.InputMetadata, source.Config, source.Given, source.IsDecoder);
         outputs = session.OutputMetadata.ToDictionary(o => o.Key, o => o.Value.IsTensor ? o.Value.Dimensions : [], StringComparer.Ordinal);
         exposed = source.Summary.Attention.Select(t => t.Output).Where(o => !outputs.ContainsKey(o)).ToHashSet(StringComparer.Ordinal);
+
+        parts = source.Summary.AttentionParts.Where(p => !outputs.ContainsKey(p.Output)).DistinctBy(p => p.Output).ToDictionary(p => p.Output, p => p.Part, StringComparer.Ordinal);
 
         var ids = Inputs.First(i => i.Role == InputRole.InputIds);
         FixedBatch = ids.Shape is [> 0, ..] ? ids.Shape[0] : null;
@@ -197,7 +203,7 @@ internal sealed class Graph : IGraph, IDisposable
     public IBatchOutputs Run(IReadOnlyList<GraphInput> rows, IReadOnlyCollection<string> names, CancellationToken cancellation = default) => plain.Run(rows, names, cancellation);
 
     /// <inheritdoc/>
-    public bool HasOutput(string name) => outputs.ContainsKey(name) || exposed.Contains(name);
+    public bool HasOutput(string name) => outputs.ContainsKey(name) || exposed.Contains(name) || parts.ContainsKey(name);
 
     /// <summary>The variant with the graph's own outputs and one thread.</summary>
     public IGraphVariant Plain => plain;
@@ -205,21 +211,29 @@ internal sealed class Graph : IGraph, IDisposable
     /// <inheritdoc/>
     public OutputSet SetOf(IReadOnlyList<string> outputs)
     {
+        var set = OutputSet.Plain;
         foreach (var output in outputs)
         {
-            if (exposed.Contains(output))
+            if (parts.ContainsKey(output))
             {
-                return OutputSet.Attention;
+                return OutputSet.AttentionParts;
             }
+
+            set = exposed.Contains(output) ? OutputSet.Attention : set;
         }
 
-        return OutputSet.Plain;
+        return set;
     }
 
     /// <inheritdoc/>
     public long RunBytes(OutputSet outputs, int rows, int length)
     {
-        var bytes = outputs == OutputSet.Attention ? exposed.Count * AttentionBytes(rows, length) : 0;
+        var bytes = outputs == OutputSet.Plain ? 0 : exposed.Count * AttentionBytes(rows, length);
+        if (outputs == OutputSet.AttentionParts)
+        {
+            bytes += parts.Values.Sum(part => part == AttentionPart.Scores ? AttentionBytes(rows, length) : (double)rows * length * (source.Config.HiddenSize ?? AssumedHidden) * sizeof(float));
+        }
+
         foreach (var shape in this.outputs.Values)
         {
             bytes += OutputBytes(shape, rows, length);
@@ -456,6 +470,12 @@ internal sealed class Graph : IGraph, IDisposable
         if (set == OutputSet.Plain)
         {
             return new GraphVariant(Session(source, file, null, Device, threads, closing.Token, file != summary.File ? null : IsRewritten ? Rewritten(closing.Token) : source.ReadEdited()), this);
+        }
+
+        if (set == OutputSet.AttentionParts)
+        {
+            // An optimized copy has fused what leads to the probabilities.
+            return new GraphVariant(Session(source, Unchanged(), null, Device, threads, closing.Token, source.ExposeParts() ?? throw new ModelLoadException("The graph shows nothing that leads to its attention.")), this);
         }
 
         // A rewritten graph has other attention: the file is edited.

@@ -8,6 +8,9 @@ internal enum OutputSet
 
     /// <summary>Those, and the attention probabilities of every layer.</summary>
     Attention,
+
+    /// <summary>Those, and what leads to them: queries, keys, values, scores, context.</summary>
+    AttentionParts,
 }
 
 /// <summary>A graph of a model. Its variants share one copy of the weights and are opened when they are first wanted. Thread-safe.</summary>

@@ -63,6 +63,32 @@ public enum AttentionKind
 /// <param name="Tensor">Name of the tensor in the file (provenance; differs from <paramref name="Output"/> where a reshape was appended).</param>
 public sealed record AttentionOutput(int Layer, AttentionKind Kind, string Output, string Tensor);
 
+/// <summary>What leads to attention probabilities, or follows from them.</summary>
+public enum AttentionPart
+{
+    /// <summary>Queries as they enter the product, before scaling: <c>[batch, heads, query, d]</c>.</summary>
+    Q,
+
+    /// <summary>Keys as they enter the product, before scaling: <c>[batch, heads, key, d]</c>.</summary>
+    K,
+
+    /// <summary>Values: <c>[batch, heads, key, d]</c>.</summary>
+    V,
+
+    /// <summary>Scaled products of queries and keys, before the mask and any bias: <c>[batch, heads, query, key]</c>.</summary>
+    Scores,
+
+    /// <summary>Sums of the values, weighted by the probabilities: <c>[batch, heads, query, d]</c>.</summary>
+    Context,
+}
+
+/// <summary>A tensor that leads to attention probabilities, exposed as an output.</summary>
+/// <param name="Part">What it is.</param>
+/// <param name="Layer">Layer, as in <see cref="AttentionOutput"/>.</param>
+/// <param name="Kind">Whose attention.</param>
+/// <param name="Output">Name of the graph output to ask for.</param>
+public sealed record AttentionPartOutput(AttentionPart Part, int Layer, AttentionKind Kind, string Output);
+
 /// <summary>What a graph says of itself, without its weights.</summary>
 public sealed record GraphSummary
 {
@@ -77,6 +103,9 @@ public sealed record GraphSummary
 
     /// <summary>Attention probabilities that can be read, by layer.</summary>
     public required IReadOnlyList<AttentionOutput> Attention { get; init; }
+
+    /// <summary>What leads to those probabilities, as far as the graph shows it.</summary>
+    public IReadOnlyList<AttentionPartOutput> AttentionParts { get; init; } = [];
 
     /// <summary>Why <see cref="Attention"/> is empty, naming the operator and the remedy; null when it is not.</summary>
     public string? AttentionUnavailable { get; init; }

@@ -8,7 +8,7 @@ internal static class AttentionOutputs
 {
     private const int MostSites = 2048;
 
-    public static IReadOnlyList<AttentionOutput> Add(OnnxModel model, GraphIndex index, ModelConfig config, GraphEdit edit, out string? unavailable)
+    public static IReadOnlyList<AttentionOutput> Add(OnnxModel model, GraphIndex index, ModelConfig config, GraphEdit edit, out string? unavailable, List<AttentionPartOutput>? parts = null)
     {
         var sites = AttentionSites.Find(index, model.Opsets.GetValueOrDefault(""));
         unavailable = null;
@@ -45,6 +45,7 @@ internal static class AttentionOutputs
             var layer = layers.GetValueOrDefault(kind);
             layers[kind] = layer + 1;
             taps.Add(new AttentionOutput(layer, kind, output, site.Tensor));
+            parts?.AddRange(AttentionParts.Add(index, site, taps[^1], edit));
         }
 
         return taps;

@@ -9,7 +9,11 @@ namespace InferenceServer.Engine.Onnx;
 /// <param name="Value">What the probabilities are multiplied with.</param>
 /// <param name="Mask">The masked scores, or the mask that a fused operator takes; empty when there is none.</param>
 /// <param name="IsCausal">True when the operator itself is causal.</param>
-internal sealed record AttentionSite(OnnxNode Node, string Tensor, int? Rank, string Value, string Mask, bool IsCausal = false);
+internal sealed record AttentionSite(OnnxNode Node, string Tensor, int? Rank, string Value, string Mask, bool IsCausal = false)
+{
+    /// <summary>The product of the probabilities with the values; null for a fused operator.</summary>
+    public OnnxNode? Product { get; init; }
+}
 
 /// <summary>
 /// Finds attention by what the graph computes, never by names: a Softmax over the last axis whose result, possibly after
@@ -96,7 +100,7 @@ internal static class AttentionSites
                     var right = node.OpType == "QLinearMatMul" ? node.Input(3) : node.Input(1);
                     if (input == 0 && !index.IsConstant(right))
                     {
-                        return Site(index, softmax, path, right);
+                        return Site(index, softmax, path, right) with { Product = node };
                     }
                 }
                 else if (Passed.Contains(node.OpType) && path.Count < LongestWalk && (node.OpType == "Where" ? input is 1 or 2 : input == 0) && node.Output(0) is { Length: > 0 } next && seen.Add(next))

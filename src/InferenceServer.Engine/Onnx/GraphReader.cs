@@ -5,16 +5,23 @@ namespace InferenceServer.Engine.Onnx;
 /// <summary>Says of a graph what the server has to know: inputs, outputs, precision, and where attention can be read.</summary>
 internal static class GraphReader
 {
-    public static GraphSummary Summarise(OnnxModel model, ModelConfig config, GraphEdit edit)
+    public static GraphSummary Summarise(OnnxModel model, ModelConfig config, GraphEdit edit, GraphEdit partsEdit)
     {
         var index = new GraphIndex(model.Graph);
         var taps = AttentionOutputs.Add(model, index, config, edit, out var unavailable);
+        var parts = new List<AttentionPartOutput>();
+        if (taps.Count > 0)
+        {
+            AttentionOutputs.Add(model, index, config, partsEdit, out _, parts);
+        }
+
         return new GraphSummary
         {
             File = model.FilePath,
             Inputs = index.FedInputs,
             Outputs = model.Graph.Outputs,
             Attention = taps,
+            AttentionParts = parts,
             AttentionUnavailable = taps.Count > 0 ? null : unavailable,
             Opset = (int)Math.Clamp(model.Opsets.GetValueOrDefault(""), 0, int.MaxValue),
             Producer = model.Producer,

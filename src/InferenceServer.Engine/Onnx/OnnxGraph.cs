@@ -8,9 +8,11 @@ public sealed class OnnxGraph
 {
     private readonly OnnxModel model;
     private readonly GraphEdit edit;
+    private readonly GraphEdit? parts; // the probabilities and what leads to them
 
-    private OnnxGraph(OnnxModel model, GraphSummary summary, GraphEdit edit)
+    private OnnxGraph(OnnxModel model, GraphSummary summary, GraphEdit edit, GraphEdit? parts = null)
     {
+        this.parts = parts;
         this.model = model;
         Summary = summary;
         this.edit = edit;
@@ -34,7 +36,8 @@ public sealed class OnnxGraph
         var model = OnnxModel.Read(path);
         ExternalData.Check(model);
         var edit = new GraphEdit(model);
-        var summary = GraphReader.Summarise(model, config, edit);
+        var parts = new GraphEdit(model);
+        var summary = GraphReader.Summarise(model, config, edit, parts);
         if (accuracyLevel is { } level)
         {
             PackedProducts.SetAccuracy(model, edit, level);
@@ -42,7 +45,8 @@ public sealed class OnnxGraph
         }
 
         ExternalData.Relocate(model, edit);
-        return new OnnxGraph(model, summary, edit);
+        ExternalData.Relocate(model, parts);
+        return new OnnxGraph(model, summary, edit, parts);
     }
 
     /// <summary>The file with its products with packed weights at another accuracy, and nothing else changed.</summary>
@@ -60,11 +64,15 @@ public sealed class OnnxGraph
 
     /// <summary>The same file as it is, without attention, for a runtime that refuses the edited one.</summary>
     public OnnxGraph WithoutAttention(string reason) =>
-        new(model, Summary with { Attention = [], AttentionUnavailable = reason }, new GraphEdit(model));
+        new(model, Summary with { Attention = [], AttentionParts = [], AttentionUnavailable = reason }, new GraphEdit(model));
 
     /// <summary>The model to make a session of: the file's bytes with the edit. External data stays where it is, relative to <see cref="FolderFiles.WeightsRoot"/> of the file's folder.</summary>
     /// <exception cref="ModelLoadException">The file cannot be read any more, or is too large to be edited (2 GB).</exception>
     public byte[] ReadModel() => Bytes(edit);
+
+    /// <summary>The same with <see cref="GraphSummary.AttentionParts"/> as outputs too; null where there are none.</summary>
+    /// <exception cref="ModelLoadException">As of <see cref="ReadModel"/>.</exception>
+    public byte[]? ReadModelWithParts() => parts is null || Summary.AttentionParts.Count == 0 ? null : Bytes(parts);
 
     private byte[] Bytes(GraphEdit edit)
     {

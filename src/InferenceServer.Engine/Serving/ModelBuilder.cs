@@ -191,7 +191,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
             if (parts is { File: { } file, Config: { } config })
             {
                 progress.Step = "opening its graph";
-                parts.Graph = problems.Try(() => Graph.Open(new GraphSource(file.Summary, config, path => Expose(file, path, config), Given(root, id, settings, file.Summary.File)) { Rewrite = RewriteOf(file, config), AccuracyLevel = settings.AccuracyLevel, AtAccuracy = file.AtAccuracy }, device, time, cancellation));
+                parts.Graph = problems.Try(() => Graph.Open(new GraphSource(file.Summary, config, path => Expose(file, path, config), Given(root, id, settings, file.Summary.File)) { Rewrite = RewriteOf(file, config), AccuracyLevel = settings.AccuracyLevel, AtAccuracy = file.AtAccuracy, ExposeParts = file.ReadModelWithParts }, device, time, cancellation));
             }
 
             progress.Step = "reading its tokenizer";
@@ -363,7 +363,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
         [
             asked, (manifest.Config.MaxPositions, "the positions of config.json"), (graph.PositionRows - session.FirstPosition, $"the table of positions in {file}"), (session.Constraints.FixedLength, $"the fixed length of {file}"),
         ];
-        var (least, source) = limits.Where(limit => limit.Tokens is not null).MinBy(limit => limit.Tokens);
+        var (least, source) = limits.Where(limit => limit.Tokens is not null).DefaultIfEmpty().MinBy(limit => limit.Tokens);
         if (least is { } tokens)
         {
             return (tokens, source);

@@ -81,6 +81,21 @@ public sealed class ModelRegistryTests : IDisposable
     }
 
     [Fact]
+    public async Task Where_no_file_says_how_long_a_sequence_may_be_a_limit_is_chosen_and_told()
+    {
+        var folder = Path.Combine(directory, "endless-t5"); // relative positions: the graph has no table of them
+        TemporaryFolder.Copy(TestData.ModelFolder("zoo/t5-small-like"), folder, file => !Path.GetFileName(file).StartsWith("expected.", StringComparison.Ordinal));
+        var config = Path.Combine(folder, "tokenizer_config.json");
+        File.WriteAllText(config, File.ReadAllText(config).Replace("\"model_max_length\": 128", "\"model_max_length\": 9223372036854775808", StringComparison.Ordinal));
+
+        await using var loader = Loader();
+        await loader.LoadAllAsync(TestContext.Current.CancellationToken);
+        var status = loader.Get("endless-t5").Status;
+        Assert.True(status.State == ModelState.Ready, status.Reason);
+        Assert.Contains(status.Notes, note => note.StartsWith($"No file says how many tokens a sequence may have; {status.Model!.MaxTokens} are allowed.", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task A_tokenizer_that_gives_ids_the_graph_does_not_have_is_refused_at_the_start()
     {
         // Every id moves beyond the table of the graph.

@@ -62,7 +62,7 @@ internal static class AttentionFormats
     }
 
     private static IEnumerable<(string, IReadOnlyList<int>, float[])> Components(AttentionResult result) =>
-        result.Components is { } components ? components.Tensors.Select(tensor => (tensor.Name, tensor.Shape, tensor.Values)) : [];
+        result.Components is { } components ? components.Tensors.Select(tensor => (JsonNamingPolicy.SnakeCaseLower.ConvertName(tensor.Part.ToString()), tensor.Shape, tensor.Values)) : [];
 
     private static Dictionary<string, string> Metadata(AttentionResult result)
     {
@@ -80,7 +80,7 @@ internal static class AttentionFormats
             metadata["key_tokens"] = JsonSerializer.Serialize(keys, Snake);
         }
 
-        if (result.Components?.Scale is { } scale)
+        if (result.Components is { Scale: { Count: > 0 } scale })
         {
             metadata["scale"] = JsonSerializer.Serialize(scale);
         }

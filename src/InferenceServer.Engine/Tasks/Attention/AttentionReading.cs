@@ -48,9 +48,13 @@ internal sealed class AttentionReading
     /// <summary>Each chosen head in numbers, where they are asked for.</summary>
     public IReadOnlyList<HeadStatistics> Statistics { get; private set; } = [];
 
+    /// <summary>What led to the probabilities, where it is asked for.</summary>
+    public AttentionComponents? Components { get; private set; }
+
     /// <summary>Reads a row on the worker's thread.</summary>
     public bool Read(RowOutputs row)
     {
+        ReadComponents(row);
         var statistics = new List<HeadStatistics>();
         var special = Array.ConvertAll(sequence.Tokens, token => token.Special);
         var ids = Array.ConvertAll(sequence.Tokens, token => token.Id);
@@ -111,6 +115,58 @@ internal sealed class AttentionReading
         Statistics = statistics;
         Scale(layers, heads);
         return true;
+    }
+
+    // Queries and what is computed of them by query, keys and values by key. Fewer heads than queries have: grouped, each serves several.
+    private void ReadComponents(RowOutputs row)
+    {
+        if (selection.Parts.Count == 0)
+        {
+            return;
+        }
+
+        var (layers, heads) = (selection.Layers.Length, selection.Heads.Length);
+        var components = new List<AttentionComponent>();
+        foreach (var (part, outputs) in selection.Parts)
+        {
+            var (tokens, width) = (part is AttentionPart.K or AttentionPart.V ? keyTokens : queryTokens, 0);
+            float[] numbers = [];
+            for (var l = 0; l < layers; l++)
+            {
+                var output = row[outputs[l]];
+                var shape = output.Shape;
+                var own = shape.Length == 3 ? shape[0] : 1;
+                var (length, size) = (shape[^2], shape[^1]);
+                if (numbers.Length == 0)
+                {
+                    width = part == AttentionPart.Scores ? keyTokens.Length : size;
+                    numbers = new float[layers * heads * tokens.Length * width];
+                }
+
+                var all = row[selection.Outputs[l].Output].Shape[0];
+                for (var h = 0; h < heads; h++)
+                {
+                    var head = own == all ? selection.Heads[h] : selection.Heads[h] * own / all;
+                    for (var t = 0; t < tokens.Length; t++)
+                    {
+                        var source = output.Data.Slice(((head * length) + tokens[t]) * size, size);
+                        var target = numbers.AsSpan(((((l * heads) + h) * tokens.Length) + t) * width, width);
+                        if (part == AttentionPart.Scores)
+                        {
+                            Pick(source, target);
+                        }
+                        else
+                        {
+                            source.CopyTo(target);
+                        }
+                    }
+                }
+            }
+
+            components.Add(new AttentionComponent(part, [layers, heads, tokens.Length, width], numbers));
+        }
+
+        Components = new AttentionComponents(components, AttentionScale.Of(components, layers));
     }
 
     /// <summary>The values of the answer, row-major, words merged.</summary>

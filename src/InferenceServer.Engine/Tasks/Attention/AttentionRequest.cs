@@ -147,8 +147,8 @@ public sealed record AttentionRequest
     /// <summary>Describe each chosen head in numbers.</summary>
     public bool Statistics { get; init; }
 
-    /// <summary>What led to the probabilities: <c>q</c>, <c>k</c>, <c>v</c>, <c>scores</c>, <c>context</c>.</summary>
-    public IReadOnlyList<string>? Components { get; init; }
+    /// <summary>What led to the probabilities is answered as well; null: nothing.</summary>
+    public IReadOnlyList<AttentionPart>? Components { get; init; }
 
     /// <summary>Most cells of a side: every matrix is answered as a picture in which each cell is the largest of those that it stands for; null: as it is.</summary>
     public int? Thumbnail { get; init; }

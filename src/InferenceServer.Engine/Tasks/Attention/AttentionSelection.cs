@@ -8,7 +8,8 @@ namespace InferenceServer.Engine.Tasks.Attention;
 /// <param name="Layers">The layers.</param>
 /// <param name="Heads">The heads.</param>
 /// <param name="Outputs">The tensors to read, one a layer.</param>
-internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[] Heads, AttentionOutput[] Outputs)
+/// <param name="Parts">The tensors of each component that is asked for, one a layer.</param>
+internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[] Heads, AttentionOutput[] Outputs, IReadOnlyList<(AttentionPart Part, string[] Outputs)> Parts)
 {
     /// <summary>Most bytes that are held while an answer is put together.</summary>
     private const long WorkingBytes = 512L << 20;
@@ -62,11 +63,7 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
             throw InferenceException.Unprocessable(target, $"{target} is for the decoder of an encoder-decoder, {KindOf} {AttentionKind.Decoder} or {AttentionKind.Cross}; here {KindOf} is {kind}, and the model {model.Manifest.Id} offers attention of the kinds {names}. Leave {target} out.");
         }
 
-        if (request.Components is { Count: > 0 })
-        {
-            throw InferenceException.Unprocessable(Components, $"{Components} cannot be answered: only the probabilities of this model's graph are exposed. Leave {Components} out.");
-        }
-
+        CheckComponents(request);
         if (kind == AttentionKind.Cross && request.Aggregate?.Method is AggregateMethod.Rollout or AggregateMethod.Flow)
         {
             throw InferenceException.Unprocessable(Aggregate, $"{Aggregate} by {request.Aggregate!.Method} goes through the layers of one sequence, and cross attention reads another. Use {AggregateMethod.Mean} or {AggregateMethod.Max}.");
@@ -86,7 +83,60 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
             kind,
             layers,
             Chosen(HeadsOf, request.Heads, [.. Enumerable.Range(0, heads)]),
-            [.. layers.Select(layer => taps.First(tap => tap.Layer == layer))]);
+            [.. layers.Select(layer => taps.First(tap => tap.Layer == layer))],
+            PartsOf(model, request, hasTarget ? model.DecoderGraph! : model.Graph, kind, layers));
+    }
+
+    private static List<(AttentionPart, string[])> PartsOf(Model model, AttentionRequest request, GraphSummary graph, AttentionKind kind, int[] layers)
+    {
+        var parts = new List<(AttentionPart, string[])>();
+        var asked = request.Components ?? [];
+        for (var i = 0; i < asked.Count; i++)
+        {
+            string?[] outputs = [.. layers.Select(layer => graph.AttentionParts.FirstOrDefault(part => part.Part == asked[i] && part.Kind == kind && part.Layer == layer)?.Output)];
+            if (Array.IndexOf(outputs, null) is >= 0 and var at)
+            {
+                AttentionPart[] shown = [.. Enum.GetValues<AttentionPart>().Where(part => layers.All(layer => graph.AttentionParts.Any(one => one.Part == part && one.Kind == kind && one.Layer == layer)))];
+                throw InferenceException.Unprocessable(
+                    Components[i],
+                    $"{Components[i]} is {asked[i]}, which the graph of {model.Manifest.Id} does not show in layer {layers[at]} (it is inside an operator, quantised, or put together with something else). {(shown.Length > 0 ? (ErrorText)$"It shows {ErrorText.List(shown)}." : $"It shows none: leave {Components} out, or export the model with attn_implementation=eager.")}");
+            }
+
+            parts.Add((asked[i], [.. outputs.OfType<string>()]));
+        }
+
+        return parts;
+    }
+
+    private static void CheckComponents(AttentionRequest request)
+    {
+        if (request.Components is not { Count: > 0 } asked)
+        {
+            return;
+        }
+
+        for (var i = 0; i < asked.Count; i++)
+        {
+            if (asked.Take(i).Contains(asked[i]))
+            {
+                throw InferenceException.Unprocessable(Components[i], $"{Components[i]} repeats {asked[i]}: name each one once.");
+            }
+        }
+
+        if (request.Format is not (AttentionFormat.Json or AttentionFormat.Safetensors))
+        {
+            throw InferenceException.Unprocessable(Format, $"{Format} is {request.Format}, which has one tensor; {Components} need {AttentionFormat.Json} or {AttentionFormat.Safetensors}.");
+        }
+
+        if (request.Merge == AttentionUnit.Word)
+        {
+            throw InferenceException.Unprocessable(Merge, $"{Components} are of tokens: use {Merge} {AttentionUnit.Token}, or leave {Components} out.");
+        }
+
+        if (request.Aggregate is not null)
+        {
+            throw InferenceException.Unprocessable(Aggregate, $"{Components} are of single heads: leave {Aggregate} out, or {Components}.");
+        }
     }
 
     /// <summary>The units that are answered as queries and as keys, by position.</summary>
@@ -144,7 +194,13 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
     }
 
     /// <summary>Refuses what would be too large or take too long, before the model runs.</summary>
-    public void CheckSize(AttentionRequest request, AttentionSequence sequence, AttentionSequence keySequence, int[] queries, int[] keys)
+    /// <param name="request">What is asked.</param>
+    /// <param name="sequence">The queries' tokens.</param>
+    /// <param name="keySequence">The keys' tokens.</param>
+    /// <param name="queries">Units that are answered as queries.</param>
+    /// <param name="keys">Units that are answered as keys.</param>
+    /// <param name="headSize">Numbers of a query, key or value, by estimate.</param>
+    public void CheckSize(AttentionRequest request, AttentionSequence sequence, AttentionSequence keySequence, int[] queries, int[] keys, int headSize)
     {
         var over = request.Aggregate?.Over;
         long matrices = (over is AggregateOver.Layers or AggregateOver.All ? 1L : Layers.Length) * (over is AggregateOver.Heads or AggregateOver.All ? 1L : Heads.Length);
@@ -160,6 +216,7 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
             AttentionFormat.U8 => (rows * width * 4 / 3) + tokens,
             _ => (rows * ((kept * 13L) + ((width - kept) * 2L))) + tokens,
         };
+        bytes += ComponentBytes(request, queries.Length, keys.Length, headSize);
         bytes += request.Statistics ? (long)Layers.Length * Heads.Length * 200 : 0;
         if (bytes > request.MaxAnswerBytes)
         {
@@ -200,6 +257,17 @@ internal sealed record AttentionSelection(AttentionKind Kind, int[] Layers, int[
                 throw TooLarge($"A flow through {size} tokens and {Layers.Length} layers is too much work ({(long)work} edges; the limit is {(long)FlowWork}). Choose a {KeyRange}, fewer {LayersOf}, a shorter text, or {AggregateMethod.Rollout}.");
             }
         }
+    }
+
+    private long ComponentBytes(AttentionRequest request, int queries, int keys, int headSize)
+    {
+        var numbers = Parts.Sum(part => part.Part switch
+        {
+            AttentionPart.Scores => (long)queries * keys,
+            AttentionPart.K or AttentionPart.V => (long)keys * headSize,
+            _ => (long)queries * headSize,
+        });
+        return numbers * Layers.Length * Heads.Length * (request.Format == AttentionFormat.Json ? 13 : sizeof(float));
     }
 
     /// <summary>Names of the axes that are left.</summary>

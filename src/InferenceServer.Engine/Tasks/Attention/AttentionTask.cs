@@ -34,10 +34,10 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
         var sequence = target is null ? source : AttentionSequence.Of(model.Tokenizer, target, request.Merge);
         var keySequence = selection.Kind == AttentionKind.Cross ? source : sequence;
         var (queries, keys) = selection.Units(request, sequence, keySequence);
-        selection.CheckSize(request, sequence, keySequence, queries, keys);
+        selection.CheckSize(request, sequence, keySequence, queries, keys, HeadSize(model));
 
         var plan = new AttentionReading(selection, request.Aggregate, sequence, keySequence, queries, keys, request.Statistics, request is { Renormalize: false, TopK: null, Threshold: null } ? request.Thumbnail : null);
-        var outputs = selection.Outputs.Select(tap => tap.Output).ToArray();
+        string[] outputs = [.. selection.Outputs.Select(tap => tap.Output).Concat(selection.Parts.SelectMany(part => part.Outputs)).Distinct()];
         if (target is null)
         {
             await model.Executor.RunAsync([input.Graph], outputs, (_, row) => plan.Read(row), context);
@@ -74,6 +74,7 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
             Values = values,
             Format = request.Format,
             Statistics = request.Statistics ? plan.Statistics : null,
+            Components = selection.Parts.Count > 0 ? plan.Components : null,
             Provenance = new AttentionProvenance(
                 [.. selection.Outputs.Select(tap => tap.Tensor)],
                 Path.GetRelativePath(model.Manifest.Folder, (target is null ? model.Graph : model.DecoderGraph!).File).Replace('\\', '/'),
@@ -82,6 +83,13 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
             TokenCount = input.Length,
         };
         return result with { Payload = AttentionFormats.Encode(result) };
+    }
+
+    private static int HeadSize(Model model)
+    {
+        const int Assumed = 128; // as large as heads are
+        var config = model.Manifest.Config;
+        return config.HeadSize ?? (config is { HiddenSize: { } hidden, Heads: > 0 and var heads } ? hidden / heads : Assumed);
     }
 
     internal static TextInput InputOf(AttentionRequest request)

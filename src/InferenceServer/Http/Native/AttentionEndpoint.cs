@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using System.Text.Json;
 using InferenceServer.Configuration;
 using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Tasks;
@@ -56,7 +57,7 @@ internal static class AttentionEndpoint
             AttentionFormat.Npy => new FileAnswer(result.Payload!, "application/octet-stream", "attention.npy", call),
             AttentionFormat.Safetensors => new FileAnswer(result.Payload!, "application/octet-stream", "attention.safetensors", call),
             _ when result.Payload is { } payload => new Base64Answer<AttentionAnswer>(text => Answer(call, result, text), payload, call),
-            _ => new JsonAnswer<AttentionAnswer>(Answer(call, result, Nested(result.Values, result.Shape.ToArray())), call, (long)result.Values.Length * sizeof(float)),
+            _ => new JsonAnswer<AttentionAnswer>(Answer(call, result, Nested(result.Values, result.Shape.ToArray())), call, (result.Values.Length + (result.Components?.Tensors.Sum(static tensor => (long)tensor.Values.Length) ?? 0)) * sizeof(float)),
         };
     }
 
@@ -73,10 +74,23 @@ internal static class AttentionEndpoint
         KeyTokens = result.KeyTokens,
         Attention = attention,
         Statistics = result.Statistics,
+        Components = result.Components is { } components ? Components(components) : null,
         Truncated = result.Truncated,
         Provenance = result.Provenance,
         Usage = call.Usage,
     };
+
+    // By their names, with the scale: one number where all layers have the same, else one a layer.
+    private static Dictionary<string, object?> Components(AttentionComponents components)
+    {
+        var named = components.Tensors.ToDictionary(static tensor => JsonNamingPolicy.SnakeCaseLower.ConvertName(tensor.Part.ToString()), static object? (tensor) => Nested(tensor.Values, tensor.Shape.ToArray()));
+        if (components.Scale.Count > 0)
+        {
+            named["scale"] = components.Scale.Distinct().Count() == 1 ? components.Scale[0] : components.Scale;
+        }
+
+        return named;
+    }
 
     /// <summary>The values as nested lists that are walked while they are written, so that the answer never exists as a whole.</summary>
     private static object Nested(ReadOnlyMemory<float> values, ReadOnlyMemory<int> shape)
@@ -158,7 +172,7 @@ internal sealed record AttentionBody
     public bool? Statistics { get; init; }
 
     /// <summary>What led to the probabilities: q, k, v, scores, context.</summary>
-    public string[]? Components { get; init; }
+    public AttentionPart[]? Components { get; init; }
 
     /// <summary>Most cells of a side: each matrix as a picture whose cells are the largest of those that they stand for. Default: as it is.</summary>
     [Range(1, int.MaxValue)]
@@ -223,6 +237,9 @@ internal sealed record AttentionAnswer
 
     /// <summary>Each chosen head in numbers.</summary>
     public IReadOnlyList<HeadStatistics>? Statistics { get; init; }
+
+    /// <summary>What led to the probabilities: nested lists q and context [layer, head, query, d], k and v [layer, head, key, d], scores [layer, head, query, key]; with q, k and scores also scale, one number, or one a layer where they differ.</summary>
+    public IReadOnlyDictionary<string, object?>? Components { get; init; }
 
     /// <summary>True when something of the sequence was cut off.</summary>
     public bool? Truncated { get; init; }

@@ -192,7 +192,7 @@ public class AttentionTaskTests
             (new() { Text = "cat", Kind = AttentionKind.Cross }, "kind", "offers encoder"),
             (new() { Text = "cat", TargetText = "gato" }, "target_text", "encoder"),
             (new() { Text = "cat", TargetIds = [1] }, "target_ids", "encoder"),
-            (new() { Text = "cat", Components = ["q"] }, "components", "Leave components out"),
+            (new() { Text = "cat", Components = [AttentionPart.Q] }, "components[0]", "shows none"),
             (new() { Text = "cat", QueryRange = (0, 4) }, "query_range", "3 tokens"),
             (new() { Text = "cat", KeyRange = (2, 2) }, "key_range", "from < to"),
             (new() { Text = "cat", KeyRange = (-1, 2) }, "key_range", "3 tokens"),
