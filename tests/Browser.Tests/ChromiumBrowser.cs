@@ -38,14 +38,14 @@ public sealed class ChromiumBrowser : IAsyncLifetime
     }
 
     /// <summary>An empty page; what its console and its requests complain about goes into <paramref name="complaints"/>.</summary>
-    public async Task<IPage> OpenAsync(List<string>? complaints = null)
+    public async Task<IPage> OpenAsync(List<string>? complaints = null, BrowserNewPageOptions? options = null)
     {
         if (browser is null)
         {
             Assert.Skip($"{Executable} is absent (CHROMIUM names another place)");
         }
 
-        var page = await browser!.NewPageAsync();
+        var page = await browser!.NewPageAsync(options);
         page.SetDefaultTimeout(20_000);
         if (complaints is not null)
         {
@@ -69,6 +69,10 @@ public sealed class ChromiumBrowser : IAsyncLifetime
 
         return page;
     }
+
+    /// <summary>Keeps a picture of the page beside the tests' program, for people to look at.</summary>
+    public static Task PictureAsync(IPage page, string name) =>
+        page.ScreenshotAsync(new PageScreenshotOptions { Path = Path.Combine(AppContext.BaseDirectory, "screenshots", name + ".png") });
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()

@@ -1,6 +1,6 @@
 namespace InferenceServer.Browser.Tests;
 
-/// <summary>The page at <c>/</c>.</summary>
+/// <summary>The page with the list of models, <c>/models.html</c>.</summary>
 public sealed class StartPageTests(ChromiumBrowser chromium) : IClassFixture<ChromiumBrowser>
 {
     [Fact]
@@ -8,7 +8,7 @@ public sealed class StartPageTests(ChromiumBrowser chromium) : IClassFixture<Chr
     {
         var complaints = new List<string>();
         var page = await chromium.OpenAsync(complaints);
-        var answer = await page.GotoAsync(chromium.Address + "/");
+        var answer = await page.GotoAsync(chromium.Address + "/models.html");
         Assert.Equal(200, answer!.Status);
         foreach (var model in (string[])["demo-bert", "demo-gpt", "demo-language", "demo-translator"])
         {

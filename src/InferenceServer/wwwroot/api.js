@@ -1,7 +1,9 @@
 // The only module that asks the server.
 
 const most = 48; // answers that are kept
+const mostBytes = 32e6; // and of their numbers
 const kept = new Map();
+const sizes = new Map();
 
 export class ServerError extends Error {
   constructor(status, detail, field, retry) {
@@ -34,6 +36,16 @@ async function ask(address, body, signal, tries = 3) {
   throw new ServerError(answer.status, problem.detail ?? problem.title ?? String(answer.status), problem.field ?? null, retry);
 }
 
+// The oldest answers make room; the newest stays whatever its size.
+function forget() {
+  const held = () => [...kept.values()].reduce((total, answer) => total + (sizes.get(answer) ?? 0), 0);
+  while (kept.size > 1 && (kept.size > most || held() > mostBytes)) {
+    const [key, answer] = kept.entries().next().value;
+    kept.delete(key);
+    sizes.delete(answer);
+  }
+}
+
 // The same question is asked once; a failure is forgotten. Who joins a question that another has given up asks it anew.
 function once(key, make, signal) {
   if (kept.has(key)) {
@@ -47,8 +59,8 @@ function once(key, make, signal) {
   }
   const made = make();
   kept.set(key, made);
-  made.catch(() => kept.get(key) === made && kept.delete(key));
-  if (kept.size > most) kept.delete(kept.keys().next().value);
+  made.then((answer) => sizes.set(made, answer?.values?.byteLength ?? answer?.bytes?.byteLength ?? 0) && forget(), () => kept.get(key) === made && kept.delete(key));
+  forget();
   return made;
 }
 

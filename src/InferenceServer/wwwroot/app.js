@@ -11,7 +11,7 @@ import { onScheme } from './draw/colors.js';
 import * as exporting from './export.js';
 import * as examples from './examples.js';
 
-const views = ['words', 'grid', 'heads', 'matrix', 'compare', 'translate', 'flow', 'predict'];
+const views = ['words', 'grid', 'heads', 'matrix', 'compare', 'translate', 'flow', 'lesson', 'predict'];
 const modelRetryMs = 1000;
 const typingMs = 250;
 const at = (id) => document.getElementById(id);
@@ -83,7 +83,7 @@ async function recorded() {
 
 // ---- header
 
-const grow = (area) => { area.style.height = 'auto'; area.style.height = area.scrollHeight ? `${Math.min(120, area.scrollHeight + 2)}px` : ''; };
+const grow = (area) => { area.style.height = 'auto'; area.style.height = area.scrollHeight ? `${Math.min(84, area.scrollHeight + 2)}px` : ''; };
 
 function header() {
   const select = at('model');
@@ -136,6 +136,7 @@ async function refresh() {
     say(t('not.ready', { model: one.id, state: t(`state.${one.state}`), reason: one.reason ?? '' }));
     return;
   }
+  delete document.body.dataset.drawn;
   const slow = setTimeout(() => say(t('waiting')), 300);
   try {
     const body = question(state, one);
@@ -159,10 +160,10 @@ async function refresh() {
     if (signal.aborted) return;
     current = { stage, drawn };
     if (held) at('view').querySelector(`[data-key="${held}"]`)?.focus();
-    document.body.dataset.drawn = state.view;
     clearTimeout(slow);
     say(source.answer.truncated ? t('truncated') : '');
     panel(stage, drawn);
+    document.body.dataset.drawn = state.view;
   } catch (error) {
     clearTimeout(slow);
     if (error.name === 'AbortError' || signal.aborted) return;
@@ -210,12 +211,19 @@ function makeStage({ one, source, focus, more, matrix, signal, body }) {
       const [first, ...others] = chosen.size ? [...chosen] : [q];
       return set({ focus: first, more: others.join('.') });
     },
-    mask: (q) => stage.canMask && set({ view: 'predict', target: one.tasks.includes('fill-mask') ? (q === focus ? -1 : focus) : -1, change: `${one.tasks.includes('fill-mask') ? 'mask' : 'remove'}:${q}` }),
+    // The chosen word is what is predicted; another one is masked, or taken out where there is no mask, to see what that changes.
+    mask(q) {
+      if (!stage.canMask) return;
+      const filler = one.tasks.includes('fill-mask');
+      if (filler && q === focus) set({ view: 'predict', target: q, change: '' });
+      else set({ view: 'predict', target: filler ? focus : -1, change: `${filler ? 'mask' : 'remove'}:${q}` });
+    },
     change: (q, how) => set({ change: `${how}:${q}` }),
     hover: (q) => rowSays(stage, q),
     preview: (layer, head) => headSays(stage, layer, head),
     nextHead: () => stepHead(1),
     room: () => Math.max(360, at('view').closest('.picture').clientHeight), // CSS pixels that the picture has in height
+    models: () => models,
     json: (operation, json) => api.json(one.id, operation, json, signal),
     other: () => load(one, question(state, one, { text: state.b, pair: '' }), signal),
   };
@@ -275,8 +283,8 @@ function panel(stage, drawn) {
   const exports = el('div', { class: 'row exports' },
     drawn.picture && button('PNG', () => exporting.png(drawn.picture, fileName(stage))),
     drawn.picture && button('SVG', () => exporting.svg(drawn.picture, fileName(stage))),
-    drawn.table && button('CSV', () => exporting.csv(drawn.table, fileName(stage))),
-    operation === 'attention' && button('npy', async () => exporting.save(await api.file(model().id, { ...exportBody, format: 'npy' }), `${fileName(stage)}.npy`)),
+    drawn.table && button('CSV', () => exporting.csv(drawn.table(), fileName(stage))),
+    operation === 'attention' && button('npy', async () => exporting.save(await api.file(model().id, { ...exportBody, components: undefined, format: 'npy' }), `${fileName(stage)}.npy`)),
     button(t('curl'), () => exporting.copy(api.curl(model().id, operation, exportBody)).then(() => say(t('copied')))));
   where.replaceChildren(
     el('div', { class: 'row stepper' },
@@ -300,12 +308,13 @@ function panel(stage, drawn) {
 }
 
 // What the picture shows, for screen readers and for copying; made when it is opened.
-function table({ caption, head, rows }) {
-  const place = el('div', { class: 'table-place', tabIndex: 0, role: 'region', 'aria-label': caption });
+function table(make) {
+  const place = el('div', { class: 'table-place', tabIndex: 0, role: 'region', 'aria-label': t('table') });
   const digits = (value) => (typeof value === 'number' && !Number.isInteger(value) ? number(value, 3) : value);
   return el('details', {
     ontoggle: (event) => {
       if (!event.target.open || place.childNodes.length) return;
+      const { caption, head, rows } = make();
       const most = Math.max(1, Math.floor(2000 / head.length)); // nodes
       place.append(el('table', { class: 'values' }, el('caption', {}, caption), el('thead', {}, el('tr', {}, ...head.map((name) => el('th', { scope: 'col' }, name)))), el('tbody', {}, ...rows.slice(0, most).map(([first, ...others]) => el('tr', {}, el('th', { scope: 'row' }, digits(first)), ...others.map((value) => el('td', {}, digits(value))))))));
       if (rows.length > most) place.append(el('p', {}, t('table.more', { n: rows.length - most })));

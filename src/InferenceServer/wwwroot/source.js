@@ -3,6 +3,7 @@
 import * as api from './api.js';
 
 const wholeCells = 400_000; // values of all heads together that are fetched at once
+const layerCells = 4_000_000; // of the heads of one layer
 const pictureSide = 96;
 
 export class Attention {
@@ -37,8 +38,11 @@ export class Attention {
       const at = (this.layers.indexOf(layer) * this.heads.length + this.heads.indexOf(head)) * n * m;
       return new Matrix(this.answer.values.subarray(at, at + n * m), n, m);
     }
-    const answer = await api.attention(this.model, { ...this.body, layers: [layer], heads: [head] }, signal);
-    return new Matrix(answer.values, n, m);
+    // The layer's other heads come along where they are not too many: the next one is there at once.
+    const all = this.heads.length * n * m <= layerCells;
+    const answer = await api.attention(this.model, { ...this.body, layers: [layer], ...(all ? {} : { heads: [head] }) }, signal);
+    const from = all ? this.heads.indexOf(head) * n * m : 0;
+    return new Matrix(answer.values.subarray(from, from + n * m), n, m);
   }
 
   // The row of one query in every head: a function of layer and head.

@@ -25,6 +25,9 @@ const defaults = {
   flow: 'mean', // or 'rollout'
   target: -1, // the word that is predicted
   change: '', // words that are masked or taken out: mask:3.4
+  step: 1, // of the lesson
+  guess: -1,
+  temperature: 100, // per cent
   made: '', // what a decoder went on with
   example: '',
 };

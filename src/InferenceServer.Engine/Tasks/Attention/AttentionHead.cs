@@ -1,3 +1,5 @@
+using System.Numerics.Tensors;
+
 namespace InferenceServer.Engine.Tasks.Attention;
 
 /// <summary>Describes a head in numbers.</summary>
@@ -14,20 +16,34 @@ internal static class AttentionHead
     /// <param name="causal">Whether a query sees itself and what is before it only.</param>
     public static HeadStatistics Describe(int layer, int head, ReadOnlySpan<float> matrix, int size, int stride, ReadOnlySpan<int> ids, ReadOnlySpan<bool> special, bool causal)
     {
+        const float Least = 1e-30f; // a logarithm of zero would spoil a product with zero
         double entropy = 0, largest = 0, distance = 0, toSpecial = 0, first = 0, previous = 0, next = 0, self = 0, repeated = 0;
+        var logarithms = new float[size];
+        var distances = new float[(2 * size) - 1]; // |i - (size - 1)|: of query q from size - 1 - q on
+        for (var i = 0; i < distances.Length; i++)
+        {
+            distances[i] = Math.Abs(i - (size - 1));
+        }
+
+        var specials = new float[size];
+        var same = new Dictionary<int, List<int>>();
+        for (var k = 0; k < size; k++)
+        {
+            specials[k] = special[k] ? 1 : 0;
+            (same.TryGetValue(ids[k], out var places) ? places : same[ids[k]] = []).Add(k);
+        }
+
         for (var q = 0; q < size; q++)
         {
             var row = matrix.Slice(q * stride, size);
-            for (var k = 0; k < size; k++)
+            TensorPrimitives.Max(row, Least, logarithms);
+            TensorPrimitives.Log<float>(logarithms, logarithms);
+            entropy -= TensorPrimitives.Dot<float>(row, logarithms);
+            distance += TensorPrimitives.Dot<float>(row, distances.AsSpan(size - 1 - q, size));
+            toSpecial += TensorPrimitives.Dot<float>(row, specials);
+            foreach (var k in same[ids[q]])
             {
-                double p = row[k];
-                if (p > 0)
-                {
-                    entropy -= p * Math.Log(p);
-                    distance += p * Math.Abs(q - k);
-                    toSpecial += special[k] ? p : 0;
-                    repeated += k != q && ids[k] == ids[q] ? p : 0;
-                }
+                repeated += k != q ? row[k] : 0;
             }
 
             largest += Math.Log(causal ? q + 1 : size);

@@ -16,7 +16,7 @@ function load() {
 export async function bars(place, rows, { label, before, after }) {
   const canvas = el('canvas', { role: 'img', 'aria-label': label });
   const box = el('div', { class: 'chart', vars: { '--rows': String(rows.length) } }, canvas);
-  const table = el('table', { class: 'values' }, el('caption', {}, label), el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, ''), el('th', { scope: 'col' }, before), after && el('th', { scope: 'col' }, after))),
+  const table = el('table', { class: 'values' }, el('caption', {}, label), el('thead', {}, el('tr', {}, el('td', {}), el('th', { scope: 'col' }, before), after && el('th', { scope: 'col' }, after))),
     el('tbody', {}, ...rows.map((row) => el('tr', {}, el('th', { scope: 'row' }, row.label), el('td', {}, number(row.before, 3)), row.after === undefined ? null : el('td', {}, number(row.after, 3))))));
   place.replaceChildren(box, table);
   const Chart = await load();

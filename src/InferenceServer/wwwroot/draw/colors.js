@@ -34,12 +34,20 @@ function table(stops) {
   return tables.get(key);
 }
 
-const clamp = (value) => Math.max(0, Math.min(255, Math.round(value)));
+// Red, green and blue of weights from 0 to 1: a function, so that what is the same for every cell is looked up once.
+export function shades(scale = 'linear') {
+  const colors = table(sequences[isDark() ? 'dark' : 'light']);
+  return scale === 'sqrt'
+    ? (value) => colors[value <= 0 ? 0 : value >= 1 ? 255 : Math.round(Math.sqrt(value) * 255)]
+    : (value) => colors[value <= 0 ? 0 : value >= 1 ? 255 : Math.round(value * 255)];
+}
 
-// Red, green and blue of a weight from 0 to 1.
-export const sequential = (value, scale = 'linear') => table(sequences[isDark() ? 'dark' : 'light'])[clamp((scale === 'sqrt' ? Math.sqrt(Math.max(0, value)) : value) * 255)];
-// Of a difference from -1 to 1.
-export const difference = (value) => table(diverging[isDark() ? 'dark' : 'light'])[clamp((value + 1) * 127.5)];
+// Of differences from -1 to 1.
+export function differences() {
+  const colors = table(diverging[isDark() ? 'dark' : 'light']);
+  return (value) => colors[Math.max(0, Math.min(255, Math.round((value + 1) * 127.5)))];
+}
+
 export const css = ([r, g, b]) => `rgb(${r} ${g} ${b})`;
 // Text that can be read on a colour.
 export const inkOn = ([r, g, b]) => (0.2126 * (r / 255) ** 2.2 + 0.7152 * (g / 255) ** 2.2 + 0.0722 * (b / 255) ** 2.2 > 0.18 ? '#10141a' : '#ffffff');

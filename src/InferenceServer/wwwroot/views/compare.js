@@ -4,7 +4,7 @@ import { t, weight, percent, number } from '../i18n.js';
 import { names, isHidden } from '../units.js';
 import { ordinary, repeats, mostDifferent, isMark } from '../stats.js';
 import { prepare, text } from '../draw/canvas.js';
-import { difference, css, theme } from '../draw/colors.js';
+import { differences as differenceColors, css, theme } from '../draw/colors.js';
 
 export async function draw(stage) {
   const { place, state, source, focus } = stage;
@@ -46,8 +46,8 @@ export async function draw(stage) {
   const q = rightRows(state.layer, state.head);
   const list = (from, unitNames, row, at) => el('ol', { class: 'words' }, ...from.keys.flatMap((unit, k) => (isHidden(unit, state) ? [] : [el('li', {}, el('span', { class: `word${k === at ? ' chosen' : ''}`, vars: { '--w': `${(Math.sqrt(row[k]) * 100).toFixed(1)}%` } }, el('span', { class: 'word-text' }, unitNames[k]), el('span', { class: 'word-weight' }, weight(row[k]))))])));
   const sides = el('div', { class: 'sides' },
-    el('section', {}, el('h3', {}, leftNames[focus]), list(source, leftNames, p, focus)),
-    el('section', {}, el('h3', {}, rightNames[pick]), list(right, rightNames, q, pick)));
+    el('section', {}, el('h2', {}, leftNames[focus]), list(source, leftNames, p, focus)),
+    el('section', {}, el('h2', {}, rightNames[pick]), list(right, rightNames, q, pick)));
 
   // The difference, word by word.
   const union = other
@@ -56,7 +56,7 @@ export async function draw(stage) {
   const of = (from, row, name) => (other ? from.keys.reduce((total, unit, k) => total + (unit.text.toLocaleLowerCase() === name && !unit.special ? row[k] : 0), 0) : row[name]);
   const differences = union.map((name) => ({ label: other ? name : leftNames[name], before: of(source, p, name), after: of(right, q, name) })).sort((a, b) => Math.abs(b.after - b.before) - Math.abs(a.after - a.before)).slice(0, 12);
   const canvas = el('canvas', { role: 'img', 'aria-label': t('compare.difference') });
-  place.replaceChildren(el('p', { class: 'lead' }, t('compare.lead')), controls, sides, el('h3', {}, t('compare.difference')), canvas);
+  place.replaceChildren(el('p', { class: 'lead' }, t('compare.lead')), controls, sides, el('h2', {}, t('compare.difference')), canvas);
   const size = () => ({ width: Math.max(300, Math.min(640, place.clientWidth - 4)), height: differences.length * 24 + 10 });
   const scene = (context) => {
     const colors = theme();
@@ -65,12 +65,13 @@ export async function draw(stage) {
     context.fillRect(0, 0, width, height);
     const middle = width / 2 + 50;
     const reach = width - middle - 70;
+    const shade = differenceColors();
     context.fillStyle = colors.line;
     context.fillRect(middle, 0, 1, height);
     differences.forEach(({ label, before, after }, i) => {
       const d = after - before;
       const y = i * 24 + 16;
-      context.fillStyle = css(difference(Math.sign(d) * Math.max(0.45, Math.sqrt(Math.abs(d)))));
+      context.fillStyle = css(shade(Math.sign(d) * Math.max(0.45, Math.sqrt(Math.abs(d)))));
       context.fillRect(d < 0 ? middle + d * reach : middle, y - 8, Math.max(1, Math.abs(d) * reach), 16);
       text(context, label, 4, y, { size: 13, width: 120 });
       text(context, `${weight(before)} → ${weight(after)}`, 130, y, { size: 12, color: colors.soft });
@@ -80,7 +81,7 @@ export async function draw(stage) {
   scene(prepare(canvas, size().width, size().height));
 
   return {
-    table: { caption: t('compare.difference'), head: [t('word'), leftNames[focus], rightNames[pick], t('compare.change')], rows: differences.map(({ label, before, after }) => [label, before, after, after - before]) },
+    table: () => ({ caption: t('compare.difference'), head: [t('word'), leftNames[focus], rightNames[pick], t('compare.change')], rows: differences.map(({ label, before, after }) => [label, before, after, after - before]) }),
     picture: { ...size(), paint: scene },
     summary: t('compare.summary', { change: percent(differences.reduce((total, d) => total + Math.abs(d.after - d.before), 0) / 2) }),
   };

@@ -101,7 +101,7 @@ export async function draw(stage) {
   });
 
   return {
-    table: { caption: t('flow.label'), head: [t('layer'), t('matrix.query'), t('matrix.key'), t('weight')], rows: layers.flatMap((matrix, l) => shown.flatMap((q) => shown.filter((k) => matrix.value(q, k) >= least).map((k) => [source.layers[l], unitNames[q], unitNames[k], matrix.value(q, k)]))) },
+    table: () => ({ caption: t('flow.label'), head: [t('layer'), t('matrix.query'), t('matrix.key'), t('weight')], rows: layers.flatMap((matrix, l) => shown.flatMap((q) => shown.filter((k) => matrix.value(q, k) >= least).map((k) => [source.layers[l], unitNames[q], unitNames[k], matrix.value(q, k)]))) }),
     picture: { ...size, paint: scene },
     body: { ...source.body, aggregate: { over: 'heads', method: state.flow === 'rollout' ? 'rollout' : 'mean' } },
   };

@@ -94,7 +94,7 @@ export async function draw(stage) {
   });
 
   return {
-    table: { caption: t('heads.label', stage.at), head: [t('matrix.corner'), ...columns.map((k) => keyNames[k])], rows: rows.map((q) => [queryNames[q], ...columns.map((k) => matrices[0].value(q, k))]) },
+    table: () => ({ caption: t('heads.label', stage.at), head: [t('matrix.corner'), ...columns.map((k) => keyNames[k])], rows: rows.map((q) => [queryNames[q], ...columns.map((k) => matrices[0].value(q, k))]) }),
     picture: { ...geometry(), paint: (context) => scene(context, geometry()) },
   };
 }

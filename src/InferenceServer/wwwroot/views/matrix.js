@@ -3,7 +3,7 @@ import { el, button } from '../dom.js';
 import { t, weight } from '../i18n.js';
 import { names, isHidden, short } from '../units.js';
 import { prepare, text, turned } from '../draw/canvas.js';
-import { sequential, difference, css, inkOn, theme } from '../draw/colors.js';
+import { shades, differences, css, inkOn, theme } from '../draw/colors.js';
 
 const left = 110;
 const top = 84;
@@ -11,17 +11,40 @@ const top = 84;
 // A heatmap of a matrix: rows and columns by index, their labels, and what is chosen.
 export function heatmap(context, { rows, columns, rowNames, columnNames, value, width, height, scale = 'linear', diverging = false, cell, focus = -1 }) {
   const colors = theme();
+  const shade = diverging ? differences() : shades(scale);
   const size = cell ?? Math.max(3, Math.min(48, Math.floor((width - left - 8) / columns.length), rows.length > 40 ? 48 : Math.floor((height - top - 8) / rows.length)));
   const labelled = size >= 11;
-  const every = labelled ? 1 : Math.ceil(11 / size);
+  const every = labelled ? 1 : Math.ceil(15 / size);
   columns.forEach((k, x) => {
     if (x % every === 0) turned(context, short(columnNames[k]), left + x * size + size / 2, top - 6, { size: 12, color: colors.text });
   });
+  // Cells too small for numbers are points of one picture.
+  const picture = size < 8 && !context.getSerializedSvg ? document.createElement('canvas') : null;
+  if (picture) {
+    picture.width = columns.length;
+    picture.height = rows.length;
+    const inner = picture.getContext('2d');
+    const image = inner.createImageData(columns.length, rows.length);
+    let at = 0;
+    for (const q of rows) {
+      for (const k of columns) {
+        const [r, g, b] = shade(value(q, k));
+        image.data[at++] = r;
+        image.data[at++] = g;
+        image.data[at++] = b;
+        image.data[at++] = 255;
+      }
+    }
+    inner.putImageData(image, 0, 0);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(picture, left, top, columns.length * size, rows.length * size);
+  }
   rows.forEach((q, y) => {
     if (y % every === 0) text(context, short(rowNames[q]), left - 8, top + y * size + size / 2, { size: 12, align: 'right', color: q === focus ? colors.mark : colors.text, weight: q === focus ? 700 : 400 });
+    if (picture) return;
     columns.forEach((k, x) => {
       const v = value(q, k);
-      const color = diverging ? difference(v) : sequential(v, scale);
+      const color = shade(v);
       context.fillStyle = css(color);
       context.fillRect(left + x * size, top + y * size, size > 6 ? size - 1 : size, size > 6 ? size - 1 : size);
       if (size >= 28 && Math.abs(v) >= 0.005) text(context, weight(v), left + x * size + (size - 1) / 2, top + y * size + size / 2, { size: 11, align: 'center', color: inkOn(color) });
@@ -59,7 +82,7 @@ export async function draw(stage) {
     shownRows = zoom ? rows.slice(zoom[0], zoom[1] + 1) : rows;
     shownColumns = zoom ? columns.slice(zoom[2], zoom[3] + 1) : columns;
     const room = Math.max(260, place.clientWidth - 4);
-    const size = Math.max(shownColumns.length > 64 ? 4 : 14, Math.min(48, Math.floor((room - left - 8) / shownColumns.length), Math.max(20, Math.floor((stage.room() - 210) / shownRows.length))));
+    const size = Math.max(shownColumns.length > 256 ? 2 : shownColumns.length > 64 ? 4 : 14, Math.min(48, Math.floor((room - left - 8) / shownColumns.length), Math.max(20, Math.floor((stage.room() - 210) / shownRows.length))));
     return { width: left + shownColumns.length * size + 24, height: top + shownRows.length * size + 8, cell: size };
   }
   const options = (size) => ({ rows: shownRows, columns: shownColumns, rowNames: queryNames, columnNames: keyNames, value: (q, k) => matrix.value(q, k), scale: state.scale, focus, ...size });
@@ -70,8 +93,9 @@ export async function draw(stage) {
   }
   paint();
   const bar = prepare(legend, 160, 26);
+  const shade = shades(state.scale);
   for (let x = 0; x < 128; x++) {
-    bar.fillStyle = css(sequential(x / 127, state.scale));
+    bar.fillStyle = css(shade(x / 127));
     bar.fillRect(14 + x, 0, 1, 11);
   }
   text(bar, '0', 14, 19, { size: 11, align: 'center' });
@@ -119,7 +143,7 @@ export async function draw(stage) {
   });
 
   return {
-    table: { caption: t('matrix.label', stage.at), head: [t('matrix.corner'), ...columns.map((k) => keyNames[k])], rows: rows.map((q) => [queryNames[q], ...columns.map((k) => matrix.value(q, k))]) },
+    table: () => ({ caption: t('matrix.label', stage.at), head: [t('matrix.corner'), ...columns.map((k) => keyNames[k])], rows: rows.map((q) => [queryNames[q], ...columns.map((k) => matrix.value(q, k))]) }),
     picture: { ...sizeOf(layout()), paint: (context) => { context.fillStyle = theme().back; context.fillRect(0, 0, layout().width, layout().height); heatmap(context, options(layout())); } },
   };
 }

@@ -46,14 +46,13 @@ export async function draw(stage) {
     type: 'button',
     class: `word${i === target ? ' target' : ''}${change?.words.includes(i) ? ` ${change.how}d` : ''}`,
     data: { key: `p${i}` },
-    'aria-label': t(i === target ? 'predict.is.target' : change?.words.includes(i) ? `predict.is.${change.how}` : 'predict.is.word', { word: unitNames[i] }),
     onclick: () => (filler && !hasMask && i !== target && !isMark(unit) ? stage.set({ target: i, change: '' }) : undefined),
     ondblclick: () => stage.change(i, 'mask'),
     onkeydown: (event) => {
       if (event.key === 'm' || event.key === 'M') stage.change(i, filler ? 'mask' : 'remove');
       if (event.key === 'Delete') stage.change(i, 'remove');
     },
-  }, el('span', { class: 'word-text' }, i === target ? mask : unitNames[i]), el('span', { class: 'word-weight' }, change?.words.includes(i) ? t(`predict.${change.how}d`) : '')))])));
+  }, el('span', { class: 'word-text' }, i === target ? mask : unitNames[i]), i === target ? el('span', { class: 'visually-hidden' }, ` ${t('predict.is.target', { word: unitNames[i] })}`) : null, el('span', { class: 'word-weight' }, change?.words.includes(i) ? t(`predict.${change.how}d`) : '')))])));
   const chart = el('div', { class: 'bars' });
   const notes = el('p', { class: 'note', 'aria-live': 'polite' });
   const actions = el('div', { class: 'actions' });
@@ -95,7 +94,7 @@ export async function draw(stage) {
   }
 
   return {
-    table: { caption: t('predict.chart'), head: [t('word'), ...(change ? [t('predict.before'), t('predict.after')] : [t('predict.score')])], rows: rows.map((one) => (change ? [one.label, one.before, one.after] : [one.label, one.before])) },
+    table: () => ({ caption: t('predict.chart'), head: [t('word'), ...(change ? [t('predict.before'), t('predict.after')] : [t('predict.score')])], rows: rows.map((one) => (change ? [one.label, one.before, one.after] : [one.label, one.before])) }),
     body,
     operation: change ? 'attention/ablation' : 'predictions',
   };

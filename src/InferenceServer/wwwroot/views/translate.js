@@ -64,7 +64,7 @@ export async function draw(stage) {
       }
       const largest = Math.max(1e-9, ...loss.flat());
       const picture = el('canvas', { role: 'img', 'aria-label': t('translate.needed') });
-      needed.replaceChildren(el('h3', {}, t('translate.needed')), el('p', { class: 'note' }, t('translate.needed.note', { most: number(largest, 1) })), el('div', { class: 'canvas-scroll' }, picture));
+      needed.replaceChildren(el('h2', {}, t('translate.needed')), el('p', { class: 'note' }, t('translate.needed.note', { most: number(largest, 1) })), el('div', { class: 'canvas-scroll' }, picture));
       heatmap(prepare(picture, size.width, size.height), { ...options, value: (q, k) => Math.max(0, loss[q][k] / largest) });
     } catch (error) {
       needed.replaceChildren(el('p', { class: 'problem' }, error.message));
@@ -72,7 +72,7 @@ export async function draw(stage) {
   }
 
   return {
-    table: { caption: t('translate.label'), head: [t('matrix.corner'), ...columns.map((k) => keyNames[k])], rows: shown.map((q) => [writes[q], ...columns.map((k) => matrix.value(q, k))]) },
+    table: () => ({ caption: t('translate.label'), head: [t('matrix.corner'), ...columns.map((k) => keyNames[k])], rows: shown.map((q) => [writes[q], ...columns.map((k) => matrix.value(q, k))]) }),
     picture: { ...size, paint: (context) => { context.fillStyle = theme().back; context.fillRect(0, 0, size.width, size.height); heatmap(context, options); } },
     body: state.auto ? { ...source.body, aggregate: { over: 'all', method: 'mean' } } : undefined,
   };

@@ -4,7 +4,7 @@ import { t, weight, percent } from '../i18n.js';
 import { names, labels, isHidden } from '../units.js';
 import { ordinary, repeats, isMark } from '../stats.js';
 import { prepare } from '../draw/canvas.js';
-import { sequential, css, theme, font, inkOn } from '../draw/colors.js';
+import { shades, css, theme, font, inkOn } from '../draw/colors.js';
 
 // The row of the chosen words: their mean when there are several.
 export function meanRow(matrix, focus, more) {
@@ -113,10 +113,11 @@ export async function draw(stage) {
     const labelWidth = 64;
     const context = prepare(strip, width, cell * heads.length + 18);
     const step = (width - labelWidth) / shownKeys.length;
+    const shade = shades('sqrt');
     heads.forEach(({ layer, head, h }, i) => {
       const r = rows(layer, head);
       shownKeys.forEach((k, x) => {
-        context.fillStyle = css(sequential(r[k], 'sqrt'));
+        context.fillStyle = css(shade(r[k]));
         context.fillRect(labelWidth + x * step, i * cell, Math.ceil(step) - 1, cell - (cell > 4 ? 1 : 0));
       });
       if (h === 0) {
@@ -152,7 +153,7 @@ export async function draw(stage) {
   });
 
   return {
-    table: { caption: sentence.replaceAll('*', ''), head: [t('word'), t('weight')], rows: source.keys.map((_, k) => [keyNames[k], row[k]]) },
+    table: () => ({ caption: sentence.replaceAll('*', ''), head: [t('word'), t('weight')], rows: source.keys.map((_, k) => [keyNames[k], row[k]]) }),
     picture: {
       width: 900,
       height: 120,
@@ -166,7 +167,7 @@ export async function draw(stage) {
           context.font = font(20);
           const w = context.measureText(keyNames[k]).width + 14;
           if (x + w > 890) { x = 16; y += 52; }
-          const color = sequential(row[k], 'sqrt');
+          const color = shades('sqrt')(row[k]);
           context.fillStyle = css(color);
           context.fillRect(x, y, w, 28);
           context.fillStyle = inkOn(color);
