@@ -327,4 +327,7 @@ public sealed record PreparedInput(TextInput Source, TokenEncoding Encoding, Gra
 
     /// <summary>True when something was cut off, else null: as results tell it.</summary>
     internal bool? WasCut => Truncated ? true : null;
+
+    /// <summary>Tokens of the source's texts or ids; those behind them were generated.</summary>
+    internal int Given { get; init; } = Graph.InputIds.Length;
 }

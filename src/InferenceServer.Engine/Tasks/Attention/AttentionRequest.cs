@@ -153,6 +153,9 @@ public sealed record AttentionRequest
     /// <summary>Most cells of a side: every matrix is answered as a picture in which each cell is the largest of those that it stands for; null: as it is.</summary>
     public int? Thumbnail { get; init; }
 
+    /// <summary>Most tokens that a decoder alone goes on with, greedily, before its attention is read; null: none.</summary>
+    public int? MaxNewTokens { get; init; }
+
     /// <summary>Cut a sequence that is too long, of a pair the longer text first; else it is an error.</summary>
     public bool Truncate { get; init; }
 

@@ -25,7 +25,7 @@ internal sealed class AttentionSequence
     /// <summary>Whether there is a segment 1.</summary>
     public bool HasPair { get; }
 
-    /// <summary>Describes the tokens of an encoding.</summary>
+    /// <summary>Describes the tokens of an encoding; generated ones by what they decode to.</summary>
     public static AttentionSequence Of(Tokenizer tokenizer, PreparedInput input, AttentionUnit unit)
     {
         var encoding = input.Encoding;
@@ -37,9 +37,9 @@ internal sealed class AttentionSequence
         {
             var id = encoding.Ids[i];
             var second = encoding.SequenceIds[i] == 1;
-            var span = encoding.SequenceIds[i] < 0 || text is null ? (Start: 0, End: 0) : encoding.Offsets[i];
+            var span = encoding.SequenceIds[i] < 0 || text is null || i >= input.Given ? (Start: 0, End: 0) : encoding.Offsets[i];
             var (start, end) = (second ? pairOffsets : textOffsets).ToCodePoints(span);
-            var covered = text is null ? tokenizer.Decode([id], skipSpecialTokens: false) : (second ? pair! : text)[span.Start..span.End];
+            var covered = text is null || i >= input.Given ? tokenizer.Decode([id], skipSpecialTokens: false) : (second ? pair! : text)[span.Start..span.End];
             tokens[i] = new AttentionToken(id, encoding.Tokens[i], covered, start, end, tokenizer.SpecialIds.Contains(id), segments[i]);
         }
 

@@ -29,6 +29,11 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
     {
         var selection = AttentionSelection.Of(model, request);
         var input = InputOf(request).Prepare(model, context, TextInput.TruncationOf(model, request.Truncate, request.TruncationDirection), TextInput.TruncateRemedy);
+        if (request.MaxNewTokens is { } most)
+        {
+            input = await AttentionContinuation.PrepareAsync(model, input, most, context);
+        }
+
         var source = AttentionSequence.Of(model.Tokenizer, input, request.Merge);
         var target = model.DecoderGraph is null || selection.Kind == AttentionKind.Encoder ? null : await AttentionTarget.PrepareAsync(model, request.TargetText, request.TargetIds, input, context);
         var sequence = target is null ? source : AttentionSequence.Of(model.Tokenizer, target, request.Merge);

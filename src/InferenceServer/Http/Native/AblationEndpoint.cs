@@ -22,7 +22,7 @@ internal static class AblationEndpoint
     public static void MapAblation(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/attention/ablation", RunAsync)
         .Describes("ablation", "What a prediction owes to a token", "Takes tokens out or masks them, runs the model again, and answers the prediction before and after with the difference: for fill-mask, text classification and next token in scores, for an encoder-decoder in the log-probabilities of a fixed target. Attention shows where a head reads, not why the model decides; this is the check.", "demo-bert", """{"text": "O banco da praça estava [MASK], então fui ao banco sacar dinheiro.", "change": {"mask": [4]}}""")
         .WithMetadata(
-            new FurtherExample("every token of a source, one after the other", "demo-translator", """{"text": "The cat sleeps on the sofa.", "change": {"each": "remove"}}"""),
+            new FurtherExample("every token of a source, one after the other", "demo-translator", """{"text": "The girl gave the red flowers to the teacher.", "change": {"each": "remove"}}"""),
             new FurtherExample("the next token without a word", "demo-gpt", """{"text": "The cat sleeps on the", "change": {"remove": [1]}}"""))
         .WithMetadata(Names)
         .Refuses(400, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504);

@@ -15,7 +15,7 @@ internal static class AttentionEndpoint
     /// <summary>Maps it.</summary>
     public static void MapAttention(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/attention", RunAsync)
         .Describes("attention", "Where every head reads", "Attention probabilities [layer, head, query, key] of one sequence, with tokens whose offsets point into the original text. The steps go in this order: aggregate; merge; pair, ranges, exclude_special; renormalize; top_k; threshold. npy and safetensors answer a file.", "demo-bert", """{"text": "O banco da praça estava sujo, então fui ao banco sacar dinheiro.", "layers": [3], "heads": [0, 5]}""")
-        .WithMetadata(new FurtherExample("between a translation and its source", "demo-translator", """{"text": "The cat sleeps on the sofa.", "kind": "cross", "aggregate": {"over": "all", "method": "mean"}}"""))
+        .WithMetadata(new FurtherExample("between a translation and its source", "demo-translator", """{"text": "The girl gave the red flowers to the teacher.", "kind": "cross", "aggregate": {"over": "all", "method": "mean"}}"""))
         .Produces<AttentionAnswer>(StatusCodes.Status200OK, "application/json", "application/octet-stream")
         .Refuses(400, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504);
 
@@ -46,6 +46,7 @@ internal static class AttentionEndpoint
             Statistics = b.Statistics ?? false,
             Components = b.Components,
             Thumbnail = b.Thumbnail,
+            MaxNewTokens = b.MaxNewTokens,
             Truncate = b.Truncate ?? false,
             TruncationDirection = b.TruncationDirection,
             Format = b.Format ?? AttentionFormat.Json,
@@ -177,6 +178,10 @@ internal sealed record AttentionBody
     /// <summary>Most cells of a side: each matrix as a picture whose cells are the largest of those that they stand for. Default: as it is.</summary>
     [Range(1, int.MaxValue)]
     public int? Thumbnail { get; init; }
+
+    /// <summary>Most tokens that a decoder alone goes on with before its attention is read; their rows are behind those of the prompt. Default: none.</summary>
+    [Range(1, int.MaxValue)]
+    public int? MaxNewTokens { get; init; }
 
     /// <summary>Cut texts that are too long, of a pair the longer text first. Default: false, they are an error.</summary>
     public bool? Truncate { get; init; }
