@@ -20,6 +20,9 @@ internal sealed record GraphSource(GraphSummary Summary, ModelConfig Config, Fun
     /// <summary>The bytes of the file with the probabilities and what leads to them as outputs; null where there is none.</summary>
     public Func<byte[]?> ExposeParts { get; init; } = static () => null;
 
+    /// <summary>The bytes of the file with <see cref="HeadSwitch.Input"/>; null where there is none.</summary>
+    public Func<byte[]?> ExposeSwitches { get; init; } = static () => null;
+
     /// <summary>A faster form of the same graph, which is taken where it gives the same logits; null where there is none.</summary>
     public GraphRewrite? Rewrite { get; init; }
 
@@ -59,6 +62,7 @@ internal sealed class Graph : IGraph, IDisposable
     private readonly ConcurrentDictionary<(OutputSet Outputs, int Threads), Opening> variants = [];
     private readonly HashSet<string> exposed;
     private readonly Dictionary<string, AttentionPart> parts;
+    private readonly HashSet<string> switched;
     private readonly GraphVariant plain;
     private readonly Dictionary<string, int[]> outputs;
     private readonly int heads;
@@ -78,6 +82,12 @@ internal sealed class Graph : IGraph, IDisposable
         exposed = source.Summary.Attention.Select(t => t.Output).Where(o => !outputs.ContainsKey(o)).ToHashSet(StringComparer.Ordinal);
 
         parts = source.Summary.AttentionParts.Where(p => !outputs.ContainsKey(p.Output)).DistinctBy(p => p.Output).ToDictionary(p => p.Output, p => p.Part, StringComparer.Ordinal);
+
+        switched = source.Summary.HeadSwitches.Count > 0 ? outputs.Keys.Select(HeadSwitch.Output).ToHashSet(StringComparer.Ordinal) : [];
+        if (source.Summary.HeadSwitches is [.., var last])
+        {
+            Inputs = [.. Inputs, new InputBinding(HeadSwitch.Input, InputRole.HeadSwitches, TensorElementType.Float, [-1, last.Offset + last.Heads])];
+        }
 
         var ids = Inputs.First(i => i.Role == InputRole.InputIds);
         FixedBatch = ids.Shape is [> 0, ..] ? ids.Shape[0] : null;
@@ -203,7 +213,7 @@ internal sealed class Graph : IGraph, IDisposable
     public IBatchOutputs Run(IReadOnlyList<GraphInput> rows, IReadOnlyCollection<string> names, CancellationToken cancellation = default) => plain.Run(rows, names, cancellation);
 
     /// <inheritdoc/>
-    public bool HasOutput(string name) => outputs.ContainsKey(name) || exposed.Contains(name) || parts.ContainsKey(name);
+    public bool HasOutput(string name) => outputs.ContainsKey(name) || exposed.Contains(name) || parts.ContainsKey(name) || switched.Contains(name);
 
     /// <summary>The variant with the graph's own outputs and one thread.</summary>
     public IGraphVariant Plain => plain;
@@ -219,6 +229,11 @@ internal sealed class Graph : IGraph, IDisposable
                 return OutputSet.AttentionParts;
             }
 
+            if (switched.Contains(output))
+            {
+                return OutputSet.SwitchedHeads;
+            }
+
             set = exposed.Contains(output) ? OutputSet.Attention : set;
         }
 
@@ -228,7 +243,7 @@ internal sealed class Graph : IGraph, IDisposable
     /// <inheritdoc/>
     public long RunBytes(OutputSet outputs, int rows, int length)
     {
-        var bytes = outputs == OutputSet.Plain ? 0 : exposed.Count * AttentionBytes(rows, length);
+        var bytes = outputs is OutputSet.Plain or OutputSet.SwitchedHeads ? 0 : exposed.Count * AttentionBytes(rows, length);
         if (outputs == OutputSet.AttentionParts)
         {
             bytes += parts.Values.Sum(part => part == AttentionPart.Scores ? AttentionBytes(rows, length) : (double)rows * length * (source.Config.HiddenSize ?? AssumedHidden) * sizeof(float));
@@ -476,6 +491,11 @@ internal sealed class Graph : IGraph, IDisposable
         {
             // An optimized copy has fused what leads to the probabilities.
             return new GraphVariant(Session(source, Unchanged(), null, Device, threads, closing.Token, source.ExposeParts() ?? throw new ModelLoadException("The graph shows nothing that leads to its attention.")), this);
+        }
+
+        if (set == OutputSet.SwitchedHeads)
+        {
+            return new GraphVariant(Session(source, Unchanged(), null, Device, threads, closing.Token, source.ExposeSwitches() ?? throw new ModelLoadException("The heads of the graph cannot be switched off.")), this);
         }
 
         // A rewritten graph has other attention: the file is edited.

@@ -9,6 +9,9 @@ public sealed record GraphInput(int[] InputIds, int[]? TypeIds = null)
     /// <summary>Leading tokens that the others may attend to; those behind them have results of their own all the same. Null: all.</summary>
     public int? Attended { get; init; }
 
+    /// <summary>What each head's context is multiplied with, heads of all layers one behind the other; null: 1. Only with <see cref="OutputSet.SwitchedHeads"/>.</summary>
+    internal float[]? HeadSwitches { get; init; }
+
     /// <summary>What the decoder of an encoder-decoder reads beside the ids; null: they go into a graph of their own.</summary>
     internal EncoderStates? Encoder { get; init; }
 }

@@ -11,6 +11,9 @@ internal enum OutputSet
 
     /// <summary>Those, and what leads to them: queries, keys, values, scores, context.</summary>
     AttentionParts,
+
+    /// <summary>The outputs that the file has, of heads that can be switched off: <see cref="GraphInput.HeadSwitches"/>.</summary>
+    SwitchedHeads,
 }
 
 /// <summary>A graph of a model. Its variants share one copy of the weights and are opened when they are first wanted. Thread-safe.</summary>

@@ -66,6 +66,11 @@ internal sealed class InputTensors : IDisposable
 
     private OrtValue Tensor(InputBinding input)
     {
+        if (input.Role == InputRole.HeadSwitches)
+        {
+            return Switches(input);
+        }
+
         if (input.Role == InputRole.EncoderStates && given[0].Encoder is not null)
         {
             return States(input);
@@ -85,6 +90,20 @@ internal sealed class InputTensors : IDisposable
             TensorElementType.Float => Filled<float>(input, static v => v),
             _ => Filled<bool>(input, static v => v != 0),
         };
+    }
+
+    // Sessions without the input are not fed it: then it is of no size.
+    private OrtValue Switches(InputBinding input)
+    {
+        var width = given.Any(row => row.HeadSwitches is not null) ? input.Shape[1] : 0;
+        var numbers = new float[Rows * width];
+        Array.Fill(numbers, 1);
+        for (var row = 0; row < Rows && width > 0; row++)
+        {
+            Row(row).HeadSwitches?.CopyTo(numbers.AsSpan(row * width, width));
+        }
+
+        return OrtValue.CreateTensorValueFromMemory(numbers, [Rows, width]);
     }
 
     // [batch, source, hidden], padded at the right.

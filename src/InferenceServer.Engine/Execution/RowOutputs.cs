@@ -16,6 +16,14 @@ public readonly ref struct RowOutputs
         Length = length;
     }
 
+    /// <summary>The same row, asked for its outputs by other names.</summary>
+    internal RowOutputs Named(Func<string, string> nameOf) => new(new NamedRows(source, nameOf), row, Length);
+
+    private sealed class NamedRows(IRowSource source, Func<string, string> nameOf) : IRowSource
+    {
+        public OutputRow Row(string output, int row) => source.Row(nameOf(output), row);
+    }
+
     /// <summary>Number of tokens of the sequence.</summary>
     public int Length { get; }
 

@@ -5,7 +5,7 @@ namespace InferenceServer.Engine.Onnx;
 /// <summary>Says of a graph what the server has to know: inputs, outputs, precision, and where attention can be read.</summary>
 internal static class GraphReader
 {
-    public static GraphSummary Summarise(OnnxModel model, ModelConfig config, GraphEdit edit, GraphEdit partsEdit)
+    public static GraphSummary Summarise(OnnxModel model, ModelConfig config, GraphEdit edit, GraphEdit partsEdit, GraphEdit switchesEdit)
     {
         var index = new GraphIndex(model.Graph);
         var taps = AttentionOutputs.Add(model, index, config, edit, out var unavailable);
@@ -22,6 +22,7 @@ internal static class GraphReader
             Outputs = model.Graph.Outputs,
             Attention = taps,
             AttentionParts = parts,
+            HeadSwitches = taps.Count > 0 ? HeadSwitches.Add(model, index, config, switchesEdit) : [],
             AttentionUnavailable = taps.Count > 0 ? null : unavailable,
             Opset = (int)Math.Clamp(model.Opsets.GetValueOrDefault(""), 0, int.MaxValue),
             Producer = model.Producer,

@@ -9,9 +9,11 @@ public sealed class OnnxGraph
     private readonly OnnxModel model;
     private readonly GraphEdit edit;
     private readonly GraphEdit? parts; // the probabilities and what leads to them
+    private readonly GraphEdit? switches; // heads that can be switched off
 
-    private OnnxGraph(OnnxModel model, GraphSummary summary, GraphEdit edit, GraphEdit? parts = null)
+    private OnnxGraph(OnnxModel model, GraphSummary summary, GraphEdit edit, GraphEdit? parts = null, GraphEdit? switches = null)
     {
+        this.switches = switches;
         this.parts = parts;
         this.model = model;
         Summary = summary;
@@ -37,7 +39,8 @@ public sealed class OnnxGraph
         ExternalData.Check(model);
         var edit = new GraphEdit(model);
         var parts = new GraphEdit(model);
-        var summary = GraphReader.Summarise(model, config, edit, parts);
+        var switches = new GraphEdit(model);
+        var summary = GraphReader.Summarise(model, config, edit, parts, switches);
         if (accuracyLevel is { } level)
         {
             PackedProducts.SetAccuracy(model, edit, level);
@@ -46,7 +49,8 @@ public sealed class OnnxGraph
 
         ExternalData.Relocate(model, edit);
         ExternalData.Relocate(model, parts);
-        return new OnnxGraph(model, summary, edit, parts);
+        ExternalData.Relocate(model, switches);
+        return new OnnxGraph(model, summary, edit, parts, switches);
     }
 
     /// <summary>The file with its products with packed weights at another accuracy, and nothing else changed.</summary>
@@ -64,7 +68,7 @@ public sealed class OnnxGraph
 
     /// <summary>The same file as it is, without attention, for a runtime that refuses the edited one.</summary>
     public OnnxGraph WithoutAttention(string reason) =>
-        new(model, Summary with { Attention = [], AttentionParts = [], AttentionUnavailable = reason }, new GraphEdit(model));
+        new(model, Summary with { Attention = [], AttentionParts = [], HeadSwitches = [], AttentionUnavailable = reason }, new GraphEdit(model));
 
     /// <summary>The model to make a session of: the file's bytes with the edit. External data stays where it is, relative to <see cref="FolderFiles.WeightsRoot"/> of the file's folder.</summary>
     /// <exception cref="ModelLoadException">The file cannot be read any more, or is too large to be edited (2 GB).</exception>
@@ -73,6 +77,10 @@ public sealed class OnnxGraph
     /// <summary>The same with <see cref="GraphSummary.AttentionParts"/> as outputs too; null where there are none.</summary>
     /// <exception cref="ModelLoadException">As of <see cref="ReadModel"/>.</exception>
     public byte[]? ReadModelWithParts() => parts is null || Summary.AttentionParts.Count == 0 ? null : Bytes(parts);
+
+    /// <summary>The file with <see cref="HeadSwitch.Input"/>, and its outputs as <see cref="HeadSwitch.Output"/> names them; null where heads cannot be switched off.</summary>
+    /// <exception cref="ModelLoadException">As of <see cref="ReadModel"/>.</exception>
+    public byte[]? ReadModelWithSwitches() => switches is null || Summary.HeadSwitches.Count == 0 ? null : Bytes(switches);
 
     private byte[] Bytes(GraphEdit edit)
     {

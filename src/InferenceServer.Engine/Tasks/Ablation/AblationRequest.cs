@@ -1,3 +1,5 @@
+using InferenceServer.Engine.Manifest;
+
 namespace InferenceServer.Engine.Tasks.Ablation;
 
 /// <summary>What does a prediction owe to a part of the input?</summary>
@@ -30,12 +32,21 @@ public sealed record AblationRequest
     /// <summary>Positions of tokens that the mask token replaces.</summary>
     public IReadOnlyList<int> Mask { get; init; } = [];
 
+    /// <summary>Heads that are switched off.</summary>
+    public IReadOnlyList<AblationHead> Heads { get; init; } = [];
+
     /// <summary>One change a token, special ones excepted; null: the one that is named.</summary>
     public AblationEach? Each { get; init; }
 
     /// <summary>Cut a sequence that is too long, of a pair the longer text first; else it is an error.</summary>
     public bool Truncate { get; init; }
 }
+
+/// <summary>A head.</summary>
+/// <param name="Layer">Its layer.</param>
+/// <param name="Head">Its number in the layer.</param>
+/// <param name="Kind">Whose attention; null: the model's first kind.</param>
+public sealed record AblationHead(int Layer, int Head, AttentionKind? Kind = null);
 
 /// <summary>What is done to one token after the other.</summary>
 public enum AblationEach

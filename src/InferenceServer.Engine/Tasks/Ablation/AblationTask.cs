@@ -1,5 +1,6 @@
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Execution;
+using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks.Attention;
 using InferenceServer.Engine.Tasks.FillMask;
@@ -18,6 +19,7 @@ public sealed class AblationTask : ITask<AblationRequest, AblationResult>
     private static readonly Argument Task = Argument.Of(nameof(AblationRequest.Task));
     private static readonly Argument Remove = Argument.Of(nameof(AblationRequest.Remove));
     private static readonly Argument Mask = Argument.Of(nameof(AblationRequest.Mask));
+    private static readonly Argument Heads = Argument.Of(nameof(AblationRequest.Heads));
     private static readonly Argument Each = Argument.Of(nameof(AblationRequest.Each));
 
     /// <inheritdoc/>
@@ -37,16 +39,17 @@ public sealed class AblationTask : ITask<AblationRequest, AblationResult>
         var input = AttentionTask.InputOf(new AttentionRequest { Text = request.Text, InputIds = request.InputIds, TextPair = request.TextPair });
         var sequence = input.Prepare(model, context, truncation, TextInput.TruncateRemedy);
         var changes = Changes(model, request, sequence);
+        var (own, decoders) = Switches(model, request.Heads);
         var inputs = changes.ConvertAll(change => input with { Change = change });
         IReadOnlyList<IReadOnlyList<AblationDifference>> differences;
         PredictionResult? before = null, after = null;
         if (HasTarget(model))
         {
             var target = await AttentionTarget.PrepareAsync(model, request.TargetText, request.TargetIds, sequence, context).ConfigureAwait(false);
-            var rows = new List<double[]>();
-            foreach (var one in (IEnumerable<PreparedInput>)[sequence, .. inputs.Select(changed => changed.Prepare(model, context, truncation))])
+            List<double[]> rows = [await TargetAsync(model, sequence, target, context).ConfigureAwait(false)];
+            foreach (var one in inputs.Select(changed => changed.Prepare(model, context, truncation)))
             {
-                rows.Add(await TargetAsync(model, one, target, context).ConfigureAwait(false));
+                rows.Add(await TargetAsync(model, one, target, context, own, decoders).ConfigureAwait(false));
             }
 
             differences = [.. rows.Skip(1).Select(row => row.Select((logprob, i) => new AblationDifference { Position = i + 1, Token = target.Encoding.Tokens[i + 1], Before = rows[0][i], After = logprob }).ToList())];
@@ -54,7 +57,7 @@ public sealed class AblationTask : ITask<AblationRequest, AblationResult>
         else
         {
             RefuseTarget(model, request);
-            (before, after, differences) = await PredictAsync(model, request, input, inputs, changes, sequence.Length, context).ConfigureAwait(false);
+            (before, after, differences) = await PredictAsync(model, own is null ? model : model with { Executor = new SwitchedHeadsExecutor(model.Executor, own) }, request, input, inputs, changes, sequence.Length, context).ConfigureAwait(false);
         }
 
         var single = request.Each is null;
@@ -68,6 +71,52 @@ public sealed class AblationTask : ITask<AblationRequest, AblationResult>
         };
     }
 
+    // What the heads of the model's graph, and of the decoder's of an encoder-decoder, are multiplied with; null: nothing is switched off there.
+    private static (float[]? Own, float[]? Decoders) Switches(Model model, IReadOnlyList<AblationHead> heads)
+    {
+        if (heads.Count == 0)
+        {
+            return (null, null);
+        }
+
+        float[]? own = null, decoders = null;
+        HeadSwitch[] all = [.. model.Graph.HeadSwitches, .. model.DecoderGraph?.HeadSwitches ?? []];
+        if (all.Length == 0)
+        {
+            throw InferenceException.Unprocessable(Heads, $"The heads of {model.Manifest.Id} cannot be switched off: its graph keeps them inside an operator. Use {Remove} or {Mask}, or export the model with attn_implementation=eager.");
+        }
+
+        for (var i = 0; i < heads.Count; i++)
+        {
+            var kind = heads[i].Kind ?? all[0].Kind;
+            var layers = all.Where(one => one.Kind == kind).ToList();
+            if (layers.Count == 0)
+            {
+                throw InferenceException.Unprocessable(Heads[i].Property(nameof(AblationHead.Kind)), $"{Heads[i].Property(nameof(AblationHead.Kind))} is {kind}; the model {model.Manifest.Id} has heads of {ErrorText.List(all.Select(one => one.Kind).Distinct().ToArray())}.");
+            }
+
+            if (layers.Find(one => one.Layer == heads[i].Layer) is not { } layer)
+            {
+                throw InferenceException.Unprocessable(Heads[i].Property(nameof(AblationHead.Layer)), $"{Heads[i].Property(nameof(AblationHead.Layer))} is {heads[i].Layer}; layers go from 0 to {layers.Count - 1}.");
+            }
+
+            if (heads[i].Head < 0 || heads[i].Head >= layer.Heads)
+            {
+                throw InferenceException.Unprocessable(Heads[i].Property(nameof(AblationHead.Head)), $"{Heads[i].Property(nameof(AblationHead.Head))} is {heads[i].Head}; heads go from 0 to {layer.Heads - 1}.");
+            }
+
+            // Of an encoder-decoder the decoder's own graph has the kinds that the encoder's has not.
+            var isOwn = model.Graph.HeadSwitches.Contains(layer);
+            ref var switches = ref isOwn ? ref own : ref decoders;
+            switches ??= AllOn(isOwn ? model.Graph : model.DecoderGraph!);
+            switches[layer.Offset + heads[i].Head] = 0;
+        }
+
+        return (own, decoders);
+    }
+
+    private static float[] AllOn(GraphSummary graph) => [.. Enumerable.Repeat(1f, graph.HeadSwitches[^1].Offset + graph.HeadSwitches[^1].Heads)];
+
     private static void RefuseTarget(Model model, AblationRequest request)
     {
         if (request.TargetText is not null || request.TargetIds is not null)
@@ -79,14 +128,14 @@ public sealed class AblationTask : ITask<AblationRequest, AblationResult>
 
     private static List<SequenceChange> Changes(Model model, AblationRequest request, PreparedInput sequence)
     {
-        if (request is { Remove.Count: 0, Mask.Count: 0, Each: null })
+        if (request is { Remove.Count: 0, Mask.Count: 0, Heads.Count: 0, Each: null })
         {
-            throw InferenceException.Unprocessable(Remove, $"Nothing is changed: name positions in {Remove} or {Mask}, or set {Each}.");
+            throw InferenceException.Unprocessable(Remove, $"Nothing is changed: name positions in {Remove} or {Mask}, or {Heads}, or set {Each}.");
         }
 
-        if (request.Each is not null && request.Remove.Count + request.Mask.Count > 0)
+        if (request.Each is not null && request.Remove.Count + request.Mask.Count + request.Heads.Count > 0)
         {
-            throw InferenceException.Unprocessable(Each, $"{Each} changes one token after the other, and {(request.Remove.Count > 0 ? Remove : Mask)} names some: use one of them.");
+            throw InferenceException.Unprocessable(Each, $"{Each} changes one token after the other, and {(request.Remove.Count > 0 ? Remove : request.Mask.Count > 0 ? Mask : Heads)} names some: use one of them.");
         }
 
         if ((request.Mask.Count > 0 || request.Each == AblationEach.Mask) && model.Tokenizer.Named.Mask is null)
@@ -126,7 +175,7 @@ public sealed class AblationTask : ITask<AblationRequest, AblationResult>
     }
 
     private static async Task<(PredictionResult Before, PredictionResult After, IReadOnlyList<IReadOnlyList<AblationDifference>> Differences)> PredictAsync(
-        Model model, AblationRequest request, TextInput input, List<TextInput> inputs, List<SequenceChange> changes, int length, RequestContext context)
+        Model model, Model switched, AblationRequest request, TextInput input, List<TextInput> inputs, List<SequenceChange> changes, int length, RequestContext context)
     {
         var task = request.Task ?? TaskCatalogue.Prediction(model)!;
         if (task is not (FillMaskTask or TextClassificationTask or NextTokenTask))
@@ -135,13 +184,13 @@ public sealed class AblationTask : ITask<AblationRequest, AblationResult>
         }
 
         var prediction = (request.Prediction ?? (PredictionRequest)Activator.CreateInstance(task.RequestType)!) with { Truncate = request.Truncate };
-        async Task<IReadOnlyList<PredictionResult>> Run(IReadOnlyList<TextInput> inputs, IEnumerable<int> besides) =>
+        async Task<IReadOnlyList<PredictionResult>> Run(Model model, IReadOnlyList<TextInput> inputs, IEnumerable<int> besides) =>
             await task.RunAsync(model, With(prediction with { Inputs = inputs }, [.. besides.Distinct()]), context).ConfigureAwait(false);
 
         // Scores of what only the other run has among its best are read as well.
-        var first = (await Run([input], []).ConfigureAwait(false))[0];
-        var changed = await Run(inputs, Ids(first)).ConfigureAwait(false);
-        var again = request.Each is null ? (await Run([input], Ids(changed[0])).ConfigureAwait(false))[0] : (await Run([input], changed.SelectMany(Ids)).ConfigureAwait(false))[0];
+        var first = (await Run(model, [input], []).ConfigureAwait(false))[0];
+        var changed = await Run(switched, inputs, Ids(first)).ConfigureAwait(false);
+        var again = (await Run(model, [input], changed.SelectMany(Ids)).ConfigureAwait(false))[0];
         var most = prediction switch { FillMaskRequest mask => mask.TopK, NextTokenRequest next => next.TopK, TextClassificationRequest labels => labels.TopK ?? int.MaxValue, _ => int.MaxValue };
         return (first, Best(changed[0], most), [.. changed.Select((after, i) => Differences(again, after, changes[i].Left(length), Ids(first).ToHashSet(), request.Each is null))]);
     }
@@ -187,11 +236,11 @@ public sealed class AblationTask : ITask<AblationRequest, AblationResult>
         before.Join(after, candidate => candidate.Id, candidate => candidate.Id, (one, other) => (one, other));
 
     // Log-probability of each token of the target from the second on, given those before it and the source.
-    private static Task<double[]> TargetAsync(Model model, PreparedInput source, PreparedInput target, RequestContext context)
+    private static Task<double[]> TargetAsync(Model model, PreparedInput source, PreparedInput target, RequestContext context, float[]? own = null, float[]? decoders = null)
     {
         var logits = model.Generator!.LogitsOutput;
         var ids = target.Graph.InputIds;
-        return model.Generator.RunTargetAsync(source.Graph.InputIds, ids, [logits], (_, row) => Read(row[logits], ids, source.Source.Argument), context);
+        return model.Generator.RunTargetAsync(source.Graph.InputIds, ids, [logits], (_, row) => Read(row[logits], ids, source.Source.Argument), context, own, decoders);
     }
 
     private static double[] Read(OutputRow logits, int[] ids, Argument input)

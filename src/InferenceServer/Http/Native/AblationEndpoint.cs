@@ -1,4 +1,5 @@
 using System.Text.Json;
+using InferenceServer.Engine.Manifest;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tasks.Ablation;
 using InferenceServer.Http.Middleware;
@@ -10,7 +11,7 @@ internal static class AblationEndpoint
 {
     private static readonly ErrorNames Names = new(argument => argument.Root switch
     {
-        nameof(AblationRequest.Remove) or nameof(AblationRequest.Mask) or nameof(AblationRequest.Each) => $"change.{ErrorNames.SnakeCase.Of(argument)}",
+        nameof(AblationRequest.Remove) or nameof(AblationRequest.Mask) or nameof(AblationRequest.Heads) or nameof(AblationRequest.Each) => $"change.{ErrorNames.SnakeCase.Of(argument)}",
         nameof(AblationRequest.Text) or nameof(AblationRequest.InputIds) or nameof(AblationRequest.TextPair) or nameof(AblationRequest.TargetText) or nameof(AblationRequest.TargetIds)
             or nameof(AblationRequest.Truncate) or nameof(AblationRequest.Task) => ErrorNames.SnakeCase.Of(argument),
         _ => $"parameters.{ErrorNames.SnakeCase.Of(argument)}",
@@ -20,7 +21,7 @@ internal static class AblationEndpoint
 
     /// <summary>Maps it.</summary>
     public static void MapAblation(this IEndpointRouteBuilder routes) => routes.MapPost("/api/models/{model}/attention/ablation", RunAsync)
-        .Describes("ablation", "What a prediction owes to a token", "Takes tokens out or masks them, runs the model again, and answers the prediction before and after with the difference: for fill-mask, text classification and next token in scores, for an encoder-decoder in the log-probabilities of a fixed target. Attention shows where a head reads, not why the model decides; this is the check.", "demo-bert", """{"text": "O banco da praça estava [MASK], então fui ao banco sacar dinheiro.", "change": {"mask": [4]}}""")
+        .Describes("ablation", "What a prediction owes to a token or a head", "Takes tokens out or masks them, or switches heads off, runs the model again, and answers the prediction before and after with the difference: for fill-mask, text classification and next token in scores, for an encoder-decoder in the log-probabilities of a fixed target. Attention shows where a head reads, not why the model decides; this is the check.", "demo-bert", """{"text": "O banco da praça estava [MASK], então fui ao banco sacar dinheiro.", "change": {"mask": [4]}}""")
         .WithMetadata(
             new FurtherExample("every token of a source, one after the other", "demo-translator", """{"text": "The girl gave the red flowers to the teacher.", "change": {"each": "remove"}}"""),
             new FurtherExample("the next token without a word", "demo-gpt", """{"text": "The cat sleeps on the", "change": {"remove": [1]}}"""))
@@ -54,6 +55,7 @@ internal static class AblationEndpoint
             Prediction = task is null ? null : PredictionsEndpoint.Parameters(task, b.Parameters),
             Remove = b.Change.Remove ?? [],
             Mask = b.Change.Mask ?? [],
+            Heads = [.. (b.Change.Heads ?? []).Select(head => new AblationHead(head.Layer, head.Head, head.Kind))],
             Each = b.Change.Each,
             Truncate = b.Truncate ?? false,
         };
@@ -102,8 +104,24 @@ internal sealed record AblationChangeBody
     /// <summary>Positions of tokens that the mask token replaces.</summary>
     public int[]? Mask { get; init; }
 
+    /// <summary>Heads that are switched off: what they give counts as zero.</summary>
+    public AblationHeadBody[]? Heads { get; init; }
+
     /// <summary>One change a token, special ones excepted, each told by itself in 'differences'.</summary>
     public AblationEach? Each { get; init; }
+}
+
+/// <summary>A head.</summary>
+internal sealed record AblationHeadBody
+{
+    /// <summary>Its layer, from 0.</summary>
+    public required int Layer { get; init; }
+
+    /// <summary>Its number in the layer, from 0.</summary>
+    public required int Head { get; init; }
+
+    /// <summary>Whose attention. Default: the model's first kind.</summary>
+    public AttentionKind? Kind { get; init; }
 }
 
 /// <summary>What the change made of the prediction.</summary>

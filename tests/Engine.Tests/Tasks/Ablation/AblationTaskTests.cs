@@ -1,5 +1,6 @@
 using InferenceServer.Engine.Diagnostics;
 using InferenceServer.Engine.Manifest;
+using InferenceServer.Engine.Onnx.Proto;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tasks;
 using InferenceServer.Engine.Tasks.Ablation;
@@ -119,6 +120,65 @@ public sealed class AblationTaskTests
         var refused = await Assert.ThrowsAsync<InferenceException>(() => new AblationTask().RunAsync(model, new AblationRequest { Text = Masked, Remove = remove, Mask = mask }, Context));
         Assert.Equal((ErrorCode.Unprocessable, argument), (refused.Code, refused.Argument!.ToString()));
         Assert.Contains(says, refused.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("bert-classify", "/attention/output/dense/MatMul", "")]
+    [InlineData("gptneox-with-past", "/attention/dense/MatMul", "")]
+    [InlineData("bart", "/self_attn/out_proj/MatMul", "encoder")]
+    [InlineData("bart", "/self_attn/out_proj/MatMul", "decoder")]
+    [InlineData("bart", "/encoder_attn/out_proj/MatMul", "cross")]
+    public async Task A_head_that_is_switched_off_is_one_whose_rows_of_the_output_projection_are_zero(string name, string projection, string kindName)
+    {
+        const int Layer = 1;
+        const int Head = 2;
+        using var directory = new TemporaryFolder();
+        var folder = Path.Combine(directory.Path, name);
+        TemporaryFolder.Copy(TestData.ModelFolder("zoo/" + name), folder, file => !Path.GetFileName(file).StartsWith("expected.", StringComparison.Ordinal));
+        var kind = kindName.Length == 0 ? (AttentionKind?)null : Enum.Parse<AttentionKind>(kindName, ignoreCase: true);
+        var graphs = Directory.EnumerateFiles(folder, "*.onnx", SearchOption.AllDirectories).Where(file => kind is null || (kind == AttentionKind.Encoder) == Path.GetFileName(file).Contains("encoder", StringComparison.Ordinal)).ToList();
+        Assert.NotEmpty(graphs);
+        Assert.All(graphs, file => ZeroRows(file, projection, Layer, Head));
+
+        var (loader, model) = await ReferenceCases.Load(TestData.ModelFolder("zoo/" + name));
+        await using var _ = loader;
+        var (changed, without) = await ReferenceCases.Load(folder);
+        await using var __ = changed;
+        var request = new AblationRequest { Text = "The cat sat on it", TargetIds = kind is null ? null : [2, 5, 7, 9], Heads = [new AblationHead(Layer, Head, kind)] };
+        var result = await new AblationTask().RunAsync(model, request, Context);
+        var expected = await new AblationTask().RunAsync(without, request with { Heads = [], Remove = [1] }, Context); // its sequence as it is
+        var before = expected.Difference!.ToDictionary(difference => (difference.Label, difference.Token, difference.Position), difference => difference.Before);
+        var compared = result.Difference!.Where(difference => before.ContainsKey((difference.Label, difference.Token, difference.Position))).ToList();
+        Assert.NotEmpty(compared);
+        Assert.All(compared, difference => Assert.Equal(before[(difference.Label, difference.Token, difference.Position)], difference.After, 1e-5));
+        Assert.Contains(compared, difference => Math.Abs(difference.Before - difference.After) > 1e-4);
+    }
+
+    // Rows [head * d, (head + 1) * d) of the weights that the heads of a layer are put together with.
+    private static void ZeroRows(string file, string projection, int layer, int head)
+    {
+        var model = ModelProto.Parser.ParseFrom(File.ReadAllBytes(file));
+        var node = model.Graph.Node.Single(node => node.OpType == "MatMul" && node.Name.EndsWith(projection, StringComparison.Ordinal) && (node.Name.Contains($"layer.{layer}/", StringComparison.Ordinal) || node.Name.Contains($"layers.{layer}/", StringComparison.Ordinal)));
+        var weights = model.Graph.Initializer.Single(tensor => tensor.Name == node.Input[1]);
+        var (rows, columns) = ((int)weights.Dims[0], (int)weights.Dims[1]);
+        var d = rows / 4; // heads of the small models
+        var bytes = weights.RawData.ToByteArray();
+        bytes.AsSpan(head * d * columns * sizeof(float), d * columns * sizeof(float)).Clear();
+        weights.RawData = Google.Protobuf.ByteString.CopyFrom(bytes);
+        File.WriteAllBytes(file, Google.Protobuf.MessageExtensions.ToByteArray(model));
+    }
+
+    [Theory]
+    [InlineData(2, 0, null, "Heads[0].Layer", "layers go from 0 to 1")]
+    [InlineData(0, 4, null, "Heads[0].Head", "heads go from 0 to 3")]
+    [InlineData(0, 0, AttentionKind.Cross, "Heads[0].Kind", "has heads of Encoder")]
+    public async Task A_head_that_is_not_there_is_refused_with_its_field(int layer, int head, AttentionKind? kind, string argument, string says)
+    {
+        var (loader, model) = await ReferenceCases.Load(TestData.ModelFolder("zoo/bert-classify"));
+        await using var _ = loader;
+        var refused = await Assert.ThrowsAsync<InferenceException>(() => new AblationTask().RunAsync(model, new AblationRequest { Text = "The cat", Heads = [new AblationHead(layer, head, kind)] }, Context));
+        Assert.Equal((ErrorCode.Unprocessable, argument), (refused.Code, refused.Argument!.ToString()));
+        Assert.Contains(says, refused.Message, StringComparison.OrdinalIgnoreCase);
     }
 
     [Fact]
