@@ -1,3 +1,5 @@
+using InferenceServer.Engine.Manifest;
+
 namespace InferenceServer.Engine.Execution;
 
 /// <summary>A sequence to run: the ids as they go into the graph, special tokens included. <paramref name="TypeIds"/> null = all 0.</summary>
@@ -11,6 +13,9 @@ public sealed record GraphInput(int[] InputIds, int[]? TypeIds = null)
 
     /// <summary>What each head's context is multiplied with, heads of all layers one behind the other; null: 1. Only with <see cref="OutputSet.SwitchedHeads"/>.</summary>
     internal float[]? HeadSwitches { get; init; }
+
+    /// <summary>The name of an output of <see cref="OutputSet.SwitchedHeads"/>.</summary>
+    internal static string SwitchedOutput(string name) => HeadSwitch.Output(name);
 
     /// <summary>What the decoder of an encoder-decoder reads beside the ids; null: they go into a graph of their own.</summary>
     internal EncoderStates? Encoder { get; init; }

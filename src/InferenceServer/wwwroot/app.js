@@ -189,7 +189,15 @@ async function choose(source, focus, signal) {
   const heads = source.list();
   const twin = source.cross ? -1 : repeats(source.keys, focus)[0] ?? -1;
   let best = null;
-  if (twin >= 0) {
+  if (state.view === 'compare' && state.b && state.two === 'other' && !source.cross) {
+    // Where two texts differ, and not what one head says of both of them.
+    const right = await load(model(), question(state, model(), { text: state.b, pair: '' }), signal);
+    const word = source.queries[focus].text.toLocaleLowerCase();
+    const same = right.queries.findIndex((unit) => unit.text.toLocaleLowerCase() === word);
+    const others = await right.rows(state.other >= 0 && state.other < right.queries.length ? state.other : same >= 0 ? same : Math.min(focus, right.queries.length - 1), signal);
+    const side = (from, get) => ({ statistic: ({ layer, head }) => from.statistic(layer, head), row: ({ layer, head }) => get(layer, head), columns: ordinary(from.keys), names: (k) => from.keys[k].text.toLocaleLowerCase() });
+    best = mostDifferent(heads, side(source, rows), side(right, others));
+  } else if (twin >= 0) {
     const others = await source.rows(twin, signal);
     const side = (get) => ({ statistic: ({ layer, head }) => source.statistic(layer, head), row: ({ layer, head }) => get(layer, head), columns: ordinary(source.keys), names: (k) => k });
     best = mostDifferent(heads, side(rows), side(others));

@@ -45,9 +45,20 @@ export async function draw(stage) {
   const p = leftRows(state.layer, state.head);
   const q = rightRows(state.layer, state.head);
   const list = (from, unitNames, row, at) => el('ol', { class: 'words' }, ...from.keys.flatMap((unit, k) => (isHidden(unit, state) ? [] : [el('li', {}, el('span', { class: `word${k === at ? ' chosen' : ''}`, vars: { '--w': `${(Math.sqrt(row[k]) * 100).toFixed(1)}%` } }, el('span', { class: 'word-text' }, unitNames[k]), el('span', { class: 'word-weight' }, weight(row[k]))))])));
+  // One head alone proves nothing: how many of all look at which word?
+  const vote = (from, rows, unitNames, at) => {
+    const votes = new Map();
+    const columns = ordinary(from.keys).filter((k) => k !== at);
+    for (const { layer, head } of from.list()) {
+      const row = rows(layer, head);
+      const k = columns.reduce((a, c) => (a < 0 || row[c] > row[a] ? c : a), -1);
+      if (k >= 0) votes.set(k, (votes.get(k) ?? 0) + 1);
+    }
+    return el('p', { class: 'note' }, t('words.vote', { word: unitNames[at], votes: [...votes].sort((a, b) => b[1] - a[1]).slice(0, 4).map(([k, n]) => `${unitNames[k]} ${n}`).join(', '), all: from.list().length }));
+  };
   const sides = el('div', { class: 'sides' },
-    el('section', {}, el('h2', {}, leftNames[focus]), list(source, leftNames, p, focus)),
-    el('section', {}, el('h2', {}, rightNames[pick]), list(right, rightNames, q, pick)));
+    el('section', {}, el('h2', {}, leftNames[focus]), list(source, leftNames, p, focus), vote(source, leftRows, leftNames, focus)),
+    el('section', {}, el('h2', {}, rightNames[pick]), list(right, rightNames, q, pick), vote(right, rightRows, rightNames, pick)));
 
   // The difference, word by word.
   const union = other
@@ -63,8 +74,8 @@ export async function draw(stage) {
     const { width, height } = size();
     context.fillStyle = colors.back;
     context.fillRect(0, 0, width, height);
-    const middle = width / 2 + 50;
-    const reach = width - middle - 70;
+    const reach = Math.max(24, (width - 330) / 2); // beside the labels, their numbers and those of the bars
+    const middle = Math.min(width - reach - 60, 265 + reach);
     const shade = differenceColors();
     context.fillStyle = colors.line;
     context.fillRect(middle, 0, 1, height);

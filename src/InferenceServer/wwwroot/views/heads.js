@@ -49,7 +49,7 @@ export async function draw(stage) {
         const whole = matrix.row(q).reduce((s, p) => s + p, 0);
         const part = row.reduce((s, p) => s + p, 0);
         for (const b of largest(row, Math.min(1, (shareOf * whole) / Math.max(part, 1e-9)), alone >= 0 ? columns.length : count)) {
-          context.globalAlpha = Math.min(1, 0.12 + row[b] * 0.88);
+          context.globalAlpha = Math.min(1, 0.15 + Math.sqrt(row[b]) * 0.85);
           context.lineWidth = 1 + 5 * row[b];
           context.beginPath();
           const from = y(a) + (heads.length > 1 ? (i - (heads.length - 1) / 2) * 2 : 0);
