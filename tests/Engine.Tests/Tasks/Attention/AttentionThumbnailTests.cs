@@ -28,7 +28,10 @@ public sealed class AttentionThumbnailTests
         await using var _ = loader;
         var request = new AttentionRequest
         {
-            Text = "O banco da praça estava sujo, então fui ao banco sacar dinheiro.", Merge = merge, Renormalize = renormalize, ExcludeSpecial = true,
+            Text = "O banco da praça estava sujo, então fui ao banco sacar dinheiro.",
+            Merge = merge,
+            Renormalize = renormalize,
+            ExcludeSpecial = true,
             Aggregate = over is { } o ? new AttentionAggregate(o, AggregateMethod.Mean) : null,
         };
         var whole = await new AttentionTask().RunAsync(model, request, new RequestContext());
