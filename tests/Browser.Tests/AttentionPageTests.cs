@@ -217,6 +217,27 @@ public sealed partial class AttentionPageTests(ChromiumBrowser chromium) : IClas
     }
 
     [Fact]
+    public async Task A_head_is_switched_off_and_words_are_shaded_by_what_they_give()
+    {
+        var complaints = new List<string>();
+        var page = await OpenAsync(Hash("demo-bert", Bench, "predict") + "&layer=2&head=2&auto=0&focus=11", complaints, "en-US");
+        await DrawnAsync(page, "predict");
+        await page.GetByText("switch off layer 2, head 2").ClickAsync();
+        await page.GetByText("Without layer 2, head 2").WaitForAsync();
+
+        await page.Locator("#tab-words").ClickAsync();
+        await DrawnAsync(page, "words");
+        var plain = await page.Locator("#view ol.words .word-weight").AllInnerTextsAsync();
+        await page.GetByLabel("weight × length of v").CheckAsync();
+        await page.GetByText("Shaded by weight").WaitForAsync();
+        var scaled = await page.Locator("#view ol.words .word-weight").AllInnerTextsAsync();
+        Assert.Equal(plain.Count, scaled.Count);
+        Assert.NotEqual(plain, scaled);
+        Assert.Empty(complaints);
+        await page.CloseAsync();
+    }
+
+    [Fact]
     public async Task Typed_markup_and_every_script_stay_text()
     {
         const string Hostile = "<script>alert(1)</script> <img src=x onerror=alert(1)> praça 😀 你好";
@@ -241,10 +262,9 @@ public sealed partial class AttentionPageTests(ChromiumBrowser chromium) : IClas
     public async Task A_decoder_goes_on_word_by_word_and_a_translator_shows_what_it_needed()
     {
         var page = await OpenAsync(Hash("demo-gpt", "O menino abriu a porta e", "predict"), locale: "en-US");
-        await page.Locator(".chart canvas").WaitForAsync();
+        await DrawnAsync(page, "predict");
         var before = await page.Locator("#view .pick .word").CountAsync();
         await page.GetByText("one word further").ClickAsync();
-        await page.WaitForURLAsync("**made=*");
         await page.Locator("#view .pick .word").Nth(before).WaitForAsync();
 
         await page.GotoAsync(chromium.Address + "/" + Hash("demo-translator", "The girl gave the red flowers to the teacher.", "translate"));

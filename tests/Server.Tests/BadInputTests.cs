@@ -35,6 +35,7 @@ public sealed partial class BadInputTests(DemoServer demo, ZooServer zoo)
     private const string Language = "/api/models/demo-language/predictions";
     private const string Gpt = "/api/models/demo-gpt/predictions";
     private const string Attend = "/api/models/demo-bert/attention";
+    private const string Ablate = "/api/models/demo-bert/attention/ablation";
     private const string Tokenize = "/api/models/demo-bert/tokenize";
     private const string Generate = "/api/models/demo-gpt/generations";
     private const string Translate = "/api/models/demo-translator/generations";
@@ -195,6 +196,19 @@ public sealed partial class BadInputTests(DemoServer demo, ZooServer zoo)
         new("segments without a pair", Attend, """{"text": "a", "pair": "ab"}""", 422, "pair", "text_pair"),
         new("ids outside for attention", Attend, """{"input_ids": [2, 9000, 3]}""", 422, "input_ids[1]", "9000", "8191"),
         new("answer too large", Attend, $$"""{"text": "{{string.Join(' ', Enumerable.Repeat("banco", 250))}}"}""", 413, null, "4194304", "bytes", "layers"),
+        new("thumbnail 0", Attend, """{"text": "a", "thumbnail": 0}""", 422, "thumbnail", "1"),
+        new("unknown component", Attend, """{"text": "a", "components": ["q", "w"]}""", 400, "components[1]", "scores", "context"),
+        new("components as npy", Attend, """{"text": "a", "components": ["q"], "format": "npy"}""", 422, "format", "components", "safetensors"),
+        new("components of words", Attend, """{"text": "a", "components": ["q"], "merge": "word"}""", 422, "merge", "components"),
+        new("continuation of an encoder", Attend, """{"text": "a", "max_new_tokens": 3}""", 422, "max_new_tokens", "decoders"),
+        new("ablation of nothing", Ablate, """{"text": "a", "change": {}}""", 422, "change.remove", "change.mask", "change.heads", "change.each"),
+        new("ablation of a token that is not there", Ablate, """{"text": "a [MASK]", "change": {"mask": [9]}}""", 422, "change.mask[0]", "9", "0 to 3"),
+        new("ablation of a head that is not there", Ablate, """{"text": "a [MASK]", "change": {"heads": [{"layer": 9, "head": 0}]}}""", 422, "change.heads[0].layer", "0 to 3"),
+        new("ablation without a mask to fill", Ablate, """{"text": "a b", "change": {"remove": [1]}}""", 422, "text", "[MASK]"),
+        new("ablation of each and one", Ablate, """{"text": "a [MASK]", "change": {"each": "mask", "remove": [1]}}""", 422, "change.each", "change.remove"),
+        new("ablation with a target of no translator", Ablate, """{"text": "a [MASK]", "target_text": "b", "change": {"mask": [1]}}""", 422, "target_text", "encoder-decoder"),
+        new("ablation with a parameter of nobody", Ablate, """{"text": "a [MASK]", "change": {"mask": [1]}, "parameters": {"top": 1}}""", 400, "parameters.top", "top_k"),
+        new("ablation without a change", Ablate, """{"text": "a [MASK]"}""", 400, "change", "missing"),
         new("too long for attention", Attend, $$"""{"text": "{{LongText}}"}""", 422, "text", "302", "256"),
 
         // Detokenize

@@ -38,7 +38,7 @@ internal static class AttentionParts
             parts.Add((AttentionPart.V, site.Value));
         }
 
-        if (Product(index, site.Mask, LongestWalk) is not var (product, scores) || product is null)
+        if (Product(index, site.Mask, LongestWalk, new HashSet<string>(StringComparer.Ordinal)) is not var (product, scores) || product is null)
         {
             return parts;
         }
@@ -59,14 +59,14 @@ internal static class AttentionParts
     }
 
     // The product of queries and keys behind a tensor, and its result after scaling and before a mask or a bias is added.
-    private static (OnnxNode? Product, string Scores)? Product(GraphIndex index, string tensor, int steps)
+    private static (OnnxNode? Product, string Scores)? Product(GraphIndex index, string tensor, int steps, HashSet<string> seen)
     {
         var scores = tensor;
         for (; steps > 0; steps--)
         {
-            if (index.Producer(tensor) is not { } node)
+            if (!seen.Add(tensor) || index.Producer(tensor) is not { } node)
             {
-                return null;
+                return null; // every tensor once: sides that meet again would double the walk
             }
 
             if (node.OpType is "MatMul" or "FusedMatMul")
@@ -84,7 +84,7 @@ internal static class AttentionParts
                 int[] sides = node.OpType switch { "Where" => [1, 2], "Add" or "Mul" => [0, 1], _ => [0] };
                 foreach (var side in sides)
                 {
-                    if (Product(index, node.Input(side), steps - 1) is { } found)
+                    if (Product(index, node.Input(side), steps - 1, seen) is { } found)
                     {
                         return node.OpType is "Mul" or "Div" && found.Scores == node.Input(side) ? (found.Product, scores) : found;
                     }

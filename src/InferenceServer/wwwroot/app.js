@@ -233,6 +233,7 @@ function makeStage({ one, source, focus, more, matrix, signal, body }) {
     room: () => Math.max(360, at('view').closest('.picture').clientHeight), // CSS pixels that the picture has in height
     models: () => models,
     json: (operation, json) => api.json(one.id, operation, json, signal),
+    ask: (operation, json) => api.json(one.id, operation, json), // for what a person has asked for: drawing anew does not end it
     other: () => load(one, question(state, one, { text: state.b, pair: '' }), signal),
   };
   return stage;
@@ -305,6 +306,7 @@ function panel(stage, drawn) {
     drawn.summary ? el('p', {}, drawn.summary) : '',
     el('fieldset', {}, el('legend', {}, t('panel.shown')),
       check('merge', t('panel.words'), ['token', 'word']), check('special', t('panel.special')),
+      state.view === 'words' && !source.cross ? check('reach', t('panel.reach')) : '',
       state.view === 'heads' ? el('label', { class: 'inline' }, t('panel.mass'), ' ', el('input', { type: 'range', min: 10, max: 100, step: 5, value: state.mass, oninput: (event) => set({ mass: Number(event.target.value) }, { step: false }) }), ` ${percent(state.mass / 100)}`) : '',
       stage.body.text_pair && ['heads', 'matrix'].includes(state.view) ? el('label', { class: 'inline' }, t('panel.pair'), ' ', el('select', { onchange: (event) => set({ pair: event.target.value }, { step: false }) }, ...['all', 'aa', 'ab', 'ba', 'bb'].map((pair) => el('option', { value: pair, selected: pair === state.pair }, t(`pair.${pair}`))))) : ''),
     el('h3', {}, t('panel.export')), exports,

@@ -16,6 +16,7 @@ const defaults = {
   other: -1, // the word that it is compared with; -1: the same word elsewhere
   merge: 'word',
   special: 0, // 1: special tokens are shown
+  reach: 0, // 1: words are shaded by weight x length of v
   mass: 70, // per cent of a row that ribbons show
   order: 'layer', // of the grid
   pair: 'all',

@@ -8,8 +8,11 @@ import { isTranslator } from '../source.js';
 import { emphasised } from './words.js';
 
 export const changeOf = (state) => {
-  const found = /^(mask|remove):(\d+(?:\.\d+)*)$/.exec(state.change);
-  return found ? { how: found[1], words: found[2].split('.').map(Number) } : null;
+  const found = /^(mask|remove|head):(\d+(?:\.\d+)*)$/.exec(state.change);
+  if (!found) return null;
+  const numbers = found[2].split('.').map(Number);
+  if (found[1] !== 'head') return { how: found[1], words: numbers };
+  return numbers.length === 2 ? { how: 'head', words: [], layer: numbers[0], head: numbers[1] } : null;
 };
 
 export async function draw(stage) {
@@ -59,6 +62,7 @@ export async function draw(stage) {
   const row = (how) => el('label', { class: 'inline' }, t(`predict.do.${how}`), ' ', el('select', { onchange: (event) => { if (event.target.value) stage.change(Number(event.target.value), how); } }, el('option', { value: '' }, '—'), ...units.map((unit, i) => (isMark(unit) || i === target ? null : el('option', { value: i, selected: change?.how === how && change.words[0] === i }, unitNames[i])))));
   if (filler) actions.append(row('mask'));
   actions.append(row('remove'));
+  actions.append(button(t('predict.do.head', stage.at), () => stage.set({ change: `head:${state.layer}.${state.head}` }), { 'aria-pressed': String(change?.how === 'head' && change.layer === state.layer && change.head === state.head) }));
   if (change) actions.append(button(t('predict.undo'), () => stage.set({ change: '' })));
   if (decoder) actions.append(button(t('predict.go.on'), goOn), state.made ? button(t('predict.back'), () => stage.set({ made: '' })) : '');
   place.replaceChildren(lead, sentence, actions, notes, chart);
@@ -69,13 +73,13 @@ export async function draw(stage) {
     const at = change.words.filter((word) => word < units.length && word !== target).flatMap(positions);
     // The masked text has its own positions: a word of several tokens becomes one mask.
     const moved = target >= 0 ? shift(at, positions(target)) : at;
-    body = { text: asked, change: { [change.how]: moved }, ...top };
+    body = { text: asked, change: change.how === 'head' ? { heads: [{ layer: change.layer, head: change.head }] } : { [change.how]: moved }, ...top };
     const answer = await stage.json('attention/ablation', body);
     const place1 = answer.before.masks?.[0]?.position;
     const difference = answer.difference.filter((d) => place1 === undefined || d.position === place1);
     rows = difference.map((d) => ({ label: (d.label ?? d.token).replace(/^[Ġ▁]/, '').replace(/^##/, '') || d.token, before: d.before, after: d.after })).sort((a, b) => Math.max(b.before, b.after) - Math.max(a.before, a.after)).slice(0, 8);
     const largest = rows.reduce((a, b) => (Math.abs(b.after - b.before) > Math.abs(a.after - a.before) ? b : a), rows[0]);
-    if (largest) notes.textContent = t('predict.changed', { label: largest.label, before: percent(largest.before), after: percent(largest.after), words: change.words.map((word) => unitNames[word]).join(', ') });
+    if (largest) notes.textContent = t('predict.changed', { label: largest.label, before: percent(largest.before), after: percent(largest.after), words: change.how === 'head' ? t('head.name', change) : change.words.map((word) => unitNames[word]).join(', ') });
     await bars(chart, rows, { label: t('predict.chart'), before: t('predict.before'), after: t('predict.after') });
   } else {
     body = { inputs: asked, ...top };
@@ -89,7 +93,7 @@ export async function draw(stage) {
 
   // A decoder goes on by its best token, and the row of what it chose is shown.
   async function goOn() {
-    const answer = await stage.json('predictions', { inputs: text, parameters: { top_k: 1 } });
+    const answer = await stage.ask('predictions', { inputs: text, parameters: { top_k: 1 } });
     stage.set({ made: state.made + answer.items[0].candidates[0].text, focus: -1, change: '' });
   }
 

@@ -43,8 +43,8 @@ export async function draw(stage) {
     needed.replaceChildren(el('p', { class: 'note' }, t('waiting')));
     try {
       const target = source.queries.length;
-      const tokens = await stage.json('attention', { text: state.a, kind: 'cross', aggregate: { over: 'all', method: 'mean' } });
-      const answer = await stage.json('attention/ablation', { text: state.a, change: { each: 'remove' } });
+      const tokens = await stage.ask('attention', { text: state.a, kind: 'cross', aggregate: { over: 'all', method: 'mean' } });
+      const answer = await stage.ask('attention/ablation', { text: state.a, change: { each: 'remove' } });
       // Tokens to words at both sides: the sum of losses over a word's pieces, the largest over a source word's pieces.
       const wordOf = (units, token) => units.findIndex((unit) => !unit.special && token.start >= unit.start && token.end <= unit.end);
       const keyWord = (position) => wordOf(source.keys, (tokens.key_tokens ?? tokens.tokens)[position]);

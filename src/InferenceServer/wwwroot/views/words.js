@@ -28,13 +28,20 @@ export async function draw(stage) {
   const queryNames = cross ? names(source.queries) : keyNames;
   const rows = await source.rows(focus, stage.signal);
   const hidden = source.keys.map((unit) => isHidden(unit, state));
+  const reach = state.reach && !cross ? await lengths(stage) : null; // of the value of each word, its mean over pieces
+  const scaled = (row) => {
+    if (!reach) return row;
+    const product = [...row].map((p, k) => p * reach[k]);
+    const total = product.reduce((a, b) => a + b, 0) || 1;
+    return product.map((x) => x / total);
+  };
 
   const list = el('ol', { class: 'words', 'aria-label': t('words.list') });
   const said = el('p', { class: 'statement', 'aria-live': 'polite' });
   const rest = el('span', { class: 'rest' });
 
   function fill(at) {
-    const row = at === focus ? meanRow(matrix, focus, more) : matrix.row(at);
+    const row = scaled(at === focus ? meanRow(matrix, focus, more) : matrix.row(at));
     const inside = new Set([at, ...(at === focus ? more : [])]);
     list.replaceChildren(...source.keys.flatMap((unit, k) => (hidden[k] ? [] : [word(unit, keyNames[k], weight(row[k]), row[k], cross
       ? { key: `k${k}`, disabled: true }
@@ -57,7 +64,7 @@ export async function draw(stage) {
 
   // Only numbers and shades change, so that what has the keyboard keeps it.
   function preview(at) {
-    const row = at === focus ? meanRow(matrix, focus, more) : matrix.row(at);
+    const row = scaled(at === focus ? meanRow(matrix, focus, more) : matrix.row(at));
     for (const node of list.querySelectorAll('button')) {
       const k = Number(node.dataset.key.slice(1));
       node.style.setProperty('--w', `${(Math.sqrt(row[k]) * 100).toFixed(1)}%`);
@@ -85,6 +92,7 @@ export async function draw(stage) {
     : t('words.looks', { ...stage.at, word: chosen.join(' + '), key: keyNames[best], share: percent(row[best]) });
   said.append(...emphasised(sentence));
   if (more.length) said.append(' ', t('words.averaged'));
+  if (reach) said.append(' ', t('words.reach.says'));
 
   const actions = el('div', { class: 'actions' });
   const twin = cross ? [] : repeats(source.keys, focus);
@@ -182,6 +190,20 @@ export async function draw(stage) {
       },
     },
   };
+}
+
+// Lengths of the values of this head, by word: the mean over a word's pieces.
+async function lengths(stage) {
+  const { state, source } = stage;
+  const { merge, ...body } = source.body;
+  const answer = await stage.json('attention', { ...body, layers: [state.layer], heads: [state.head], components: ['v'] });
+  const size = answer.components.v[0][0].map((v) => Math.hypot(...v));
+  if (merge !== 'word') return size;
+  const key = answer.key_tokens ?? answer.tokens;
+  return source.keys.map((unit) => {
+    const own = unit.special ? key.map((_, i) => i).filter((i) => key[i].special && key[i].id === unit.id).slice(0, 1) : key.map((_, i) => i).filter((i) => !key[i].special && key[i].segment === unit.segment && key[i].start >= unit.start && key[i].end <= unit.end);
+    return own.length ? own.reduce((total, i) => total + size[i], 0) / own.length : 0;
+  });
 }
 
 // *word* is emphasised.
