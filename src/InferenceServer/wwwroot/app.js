@@ -18,6 +18,7 @@ const at = (id) => document.getElementById(id);
 
 let models = [];
 let current = null; // what is shown: { stage, drawn }
+let listed = null; // the list of models that is on its way
 let running = null; // the abort controller of what is being loaded
 
 const model = () => models.find((one) => one.id === state.model);
@@ -54,7 +55,8 @@ function startWhenReady() {
 
 async function watchModels() {
   try {
-    models = await api.models();
+    models = await (listed ?? api.models());
+    listed = null;
     const waiting = models.filter((one) => !['ready', 'failed', 'unloaded'].includes(one.state));
     header();
     if (!current) {
@@ -62,6 +64,7 @@ async function watchModels() {
     }
     if (models.length === 0 || waiting.length) setTimeout(watchModels, modelRetryMs);
   } catch {
+    listed = null;
     say(t('unreachable'));
     setTimeout(watchModels, modelRetryMs);
   }
@@ -69,10 +72,10 @@ async function watchModels() {
 
 // ---- the first picture, before any model has answered
 
-async function recorded() {
-  if (location.hash.length > 1) return;
+async function recorded(fetched) {
+  if (!fetched) return;
   try {
-    const record = await (await fetch(`recorded/${language()}.json`)).json();
+    const record = await (await fetched).json();
     if (current) return;
     at('a').value = record.text;
     at('view').replaceChildren(el('ol', { class: 'words' }, ...record.words.map(([word, byte]) => el('li', {}, el('span', { class: 'word', vars: { '--w': `${(Math.sqrt(byte / 255) * 100).toFixed(1)}%` } }, el('span', { class: 'word-text' }, word), el('span', { class: 'word-weight' }, weight(byte / 255)))))), el('span', { class: 'rest' }, t('words.rest', { share: weight(record.rest / 255) })), el('p', { class: 'note' }, t('recorded')));
@@ -402,8 +405,13 @@ onScheme(() => refresh());
 let resizing = null;
 addEventListener('resize', () => { clearTimeout(resizing); resizing = setTimeout(() => current && refresh(), 120); });
 
+// The picture and the list of models are on their way while the texts are read.
+const picture = location.hash.length > 1 ? null : fetch(`recorded/${language()}.json`);
+picture?.catch(() => {});
+listed = api.models();
+listed.catch(() => {});
 await loadTexts();
 translate();
 header();
-recorded();
+recorded(picture);
 watchModels();
