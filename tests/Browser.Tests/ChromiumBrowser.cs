@@ -57,7 +57,14 @@ public sealed class ChromiumBrowser : IAsyncLifetime
                 }
             };
             page.PageError += (_, error) => complaints.Add(error);
-            page.RequestFailed += (_, request) => complaints.Add($"{request.Url}: {request.Failure}");
+            page.RequestFailed += (_, request) =>
+            {
+                // A question that is outdated is given up: that is meant.
+                if (request.Failure != "net::ERR_ABORTED")
+                {
+                    complaints.Add($"{request.Url}: {request.Failure}");
+                }
+            };
             page.Request += (_, request) =>
             {
                 if (!request.Url.StartsWith(Address, StringComparison.Ordinal) && !request.Url.StartsWith("data:", StringComparison.Ordinal) && !request.Url.StartsWith("blob:", StringComparison.Ordinal))
