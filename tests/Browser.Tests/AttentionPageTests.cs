@@ -118,6 +118,14 @@ public sealed partial class AttentionPageTests(ChromiumBrowser chromium) : IClas
             await page.Locator($"h2:has-text('{step}. ')").First.WaitForAsync();
             Assert.Contains(step == 1 ? "view=lesson" : $"step={step}", page.Url, StringComparison.Ordinal);
             await page.Locator(".check").WaitForAsync();
+            if (step == 1)
+            {
+                Assert.Equal(0, await page.Locator(".row-values").CountAsync()); // nothing gives the answer away
+                await page.Locator("[data-key=t13]").ClickAsync();
+                await page.GetByText("Certo: banco (2) olha para dinheiro, 45").WaitForAsync();
+                await page.Locator(".row-values").WaitForAsync();
+            }
+
             if (step == 9)
             {
                 var rows = await page.Locator(".lesson-table tbody tr").EvaluateAllAsync<double[][]>("rows => rows.map(row => [...row.querySelectorAll('td')].map(cell => Number(cell.textContent.replace(',', '.'))))");

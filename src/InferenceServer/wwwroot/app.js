@@ -276,6 +276,10 @@ function rowSays(stage, q) {
   const order = largest(row, 1, 6).filter((k) => row[k] >= 0.01);
   const rest = sum(row) - order.reduce((total, k) => total + row[k], 0);
   const words = state.view === 'translate' && source.cross ? t('translate.writing', { word: queryNames[q + 1] ?? t('translate.end') }) : q === focus ? [focus, ...more].map((i) => queryNames[i]).join(' + ') : queryNames[q];
+  if (state.view === 'lesson' && state.step === 1 && state.guess < 0) {
+    place.replaceChildren(el('h2', {}, words), el('p', { class: 'soft' }, t('panel.guess')));
+    return;
+  }
   place.replaceChildren(
     el('h2', {}, words),
     el('p', { class: 'soft' }, t('panel.spread', { n: number(spread(row), 1), distance: number(distance(row, q), 1) })),

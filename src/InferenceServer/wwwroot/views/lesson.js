@@ -73,11 +73,18 @@ export async function draw(stage) {
 
   async function screen(n) {
     const vector = (name, numbers) => [name, ...numbers.slice(0, first).map((x) => number(x)), numbers.length > first ? '…' : ''];
-    const words = (numbers, act) => el('ol', { class: 'words lesson-words' }, ...tokens.map((token, k) => el('li', {}, el(act ? 'button' : 'span', { ...(act ? { type: 'button', onclick: () => act(k), data: { key: `t${k}` } } : {}), class: `word${k === at ? ' chosen' : ''}`, vars: { '--w': `${(numbers ? Math.sqrt(Math.max(0, numbers[k])) * 100 : 0).toFixed(1)}%` } }, el('span', { class: 'word-text' }, tokenNames[k]), el('span', { class: 'word-weight' }, numbers ? weight(numbers[k]) : '')))));
     switch (n) {
       case 1: {
-        const guessed = state.guess >= 0 && state.guess < tokens.length;
-        return [words(guessed ? row : null, (k) => stage.set({ guess: k }, { step: false })), el('p', { class: 'statement' }, guessed ? t(state.guess === best ? 'lesson.right' : 'lesson.other', { ...values, guess: tokenNames[state.guess], share: percent(row[best]), own: percent(row[state.guess]) }) : t('lesson.guess', values))];
+        // By words; the panel keeps the answer to itself until there is a guess.
+        const unitNames = names(source.keys);
+        const whole = stage.matrix.row(stage.focus);
+        const own = ordinary(source.keys).filter((k) => k !== stage.focus).reduce((a, k) => (a < 0 || whole[k] > whole[a] ? k : a), -1);
+        const guessed = state.guess >= 0 && state.guess < source.keys.length;
+        const list = el('ol', { class: 'words lesson-words' }, ...source.keys.flatMap((one, k) => (one.special ? [] : [el('li', {}, el('button', { type: 'button', onclick: () => stage.set({ guess: k }, { step: false }), data: { key: `t${k}` }, class: `word${k === stage.focus ? ' chosen' : ''}`, vars: { '--w': `${(guessed ? Math.sqrt(whole[k]) * 100 : 0).toFixed(1)}%` } }, el('span', { class: 'word-text' }, unitNames[k]), el('span', { class: 'word-weight' }, guessed ? weight(whole[k]) : '')))])));
+        const said = guessed
+          ? t(state.guess === own ? 'lesson.right' : 'lesson.other', { ...values, word: unitNames[stage.focus], key: unitNames[own], guess: unitNames[state.guess], share: percent(whole[own]), own: percent(whole[state.guess]) })
+          : t('lesson.guess', { ...values, word: unitNames[stage.focus] });
+        return [list, el('p', { class: 'statement' }, said)];
       }
       case 2:
         return table([t('lesson.piece'), ...labels(tokens)], [[t('lesson.id'), ...tokens.map((token) => token.id)]]);
