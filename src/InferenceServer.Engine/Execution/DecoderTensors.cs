@@ -90,13 +90,6 @@ internal sealed class DecoderTensors : IDisposable
             return States(input);
         }
 
-        if (input.Role == InputRole.HeadSwitches)
-        {
-            var none = OrtValue.CreateTensorValueFromMemory(Array.Empty<float>(), [0]); // no decode step has heads switched off: it is not fed
-            own.Add(none);
-            return none;
-        }
-
         return input.Type switch
         {
             TensorElementType.Int64 => Filled<long>(input, static v => v),

@@ -20,8 +20,8 @@ internal sealed record GraphSource(GraphSummary Summary, ModelConfig Config, Fun
     /// <summary>The bytes of the file with the probabilities and what leads to them as outputs; null where there is none.</summary>
     public Func<byte[]?> ExposeParts { get; init; } = static () => null;
 
-    /// <summary>The bytes of the file with <see cref="HeadSwitch.Input"/>; null where there is none.</summary>
-    public Func<byte[]?> ExposeSwitches { get; init; } = static () => null;
+    /// <summary>The bytes of the file with <see cref="HeadMask.Input"/>; null where there is none.</summary>
+    public Func<byte[]?> ExposeHeadMask { get; init; } = static () => null;
 
     /// <summary>A faster form of the same graph, which is taken where it gives the same logits; null where there is none.</summary>
     public GraphRewrite? Rewrite { get; init; }
@@ -62,7 +62,7 @@ internal sealed class Graph : IGraph, IDisposable
     private readonly ConcurrentDictionary<(OutputSet Outputs, int Threads), Opening> variants = [];
     private readonly HashSet<string> exposed;
     private readonly Dictionary<string, AttentionPart> parts;
-    private readonly HashSet<string> switched;
+    private readonly HashSet<string> masked; // outputs as they are called where heads are masked
     private readonly GraphVariant plain;
     private readonly Dictionary<string, int[]> outputs;
     private readonly int heads;
@@ -80,14 +80,8 @@ internal sealed class Graph : IGraph, IDisposable
         Inputs = InputBinding.BindAll(Path.GetFileName(source.Summary.File), session.InputMetadata, source.Config, source.Given, source.IsDecoder);
         outputs = session.OutputMetadata.ToDictionary(o => o.Key, o => o.Value.IsTensor ? o.Value.Dimensions : [], StringComparer.Ordinal);
         exposed = source.Summary.Attention.Select(t => t.Output).Where(o => !outputs.ContainsKey(o)).ToHashSet(StringComparer.Ordinal);
-
         parts = source.Summary.AttentionParts.Where(p => !outputs.ContainsKey(p.Output)).DistinctBy(p => p.Output).ToDictionary(p => p.Output, p => p.Part, StringComparer.Ordinal);
-
-        switched = source.Summary.HeadSwitches.Count > 0 ? outputs.Keys.Select(HeadSwitch.Output).ToHashSet(StringComparer.Ordinal) : [];
-        if (source.Summary.HeadSwitches is [.., var last])
-        {
-            Inputs = [.. Inputs, new InputBinding(HeadSwitch.Input, InputRole.HeadSwitches, TensorElementType.Float, [-1, last.Offset + last.Heads])];
-        }
+        masked = source.Summary.HeadMasks.Count > 0 ? outputs.Keys.Select(HeadMask.Output).ToHashSet(StringComparer.Ordinal) : [];
 
         var ids = Inputs.First(i => i.Role == InputRole.InputIds);
         FixedBatch = ids.Shape is [> 0, ..] ? ids.Shape[0] : null;
@@ -213,7 +207,7 @@ internal sealed class Graph : IGraph, IDisposable
     public IBatchOutputs Run(IReadOnlyList<GraphInput> rows, IReadOnlyCollection<string> names, CancellationToken cancellation = default) => plain.Run(rows, names, cancellation);
 
     /// <inheritdoc/>
-    public bool HasOutput(string name) => outputs.ContainsKey(name) || exposed.Contains(name) || parts.ContainsKey(name) || switched.Contains(name);
+    public bool HasOutput(string name) => outputs.ContainsKey(name) || exposed.Contains(name) || parts.ContainsKey(name) || masked.Contains(name);
 
     /// <summary>The variant with the graph's own outputs and one thread.</summary>
     public IGraphVariant Plain => plain;
@@ -229,9 +223,9 @@ internal sealed class Graph : IGraph, IDisposable
                 return OutputSet.AttentionParts;
             }
 
-            if (switched.Contains(output))
+            if (masked.Contains(output))
             {
-                return OutputSet.SwitchedHeads;
+                return OutputSet.MaskedHeads;
             }
 
             set = exposed.Contains(output) ? OutputSet.Attention : set;
@@ -243,15 +237,16 @@ internal sealed class Graph : IGraph, IDisposable
     /// <inheritdoc/>
     public long RunBytes(OutputSet outputs, int rows, int length)
     {
-        var bytes = outputs is OutputSet.Plain or OutputSet.SwitchedHeads ? 0 : exposed.Count * AttentionBytes(rows, length);
+        var bytes = outputs is OutputSet.Plain or OutputSet.MaskedHeads ? 0 : exposed.Count * AttentionBytes(rows, length);
         if (outputs == OutputSet.AttentionParts)
         {
             bytes += parts.Values.Sum(part => part == AttentionPart.Scores ? AttentionBytes(rows, length) : (double)rows * length * (source.Config.HiddenSize ?? AssumedHidden) * sizeof(float));
         }
 
+        var copies = outputs == OutputSet.MaskedHeads ? 2 : 1; // under both names
         foreach (var shape in this.outputs.Values)
         {
-            bytes += OutputBytes(shape, rows, length);
+            bytes += copies * OutputBytes(shape, rows, length);
         }
 
         return (long)Math.Min(long.MaxValue / 2, bytes);
@@ -493,9 +488,9 @@ internal sealed class Graph : IGraph, IDisposable
             return new GraphVariant(Session(source, Unchanged(), null, Device, threads, closing.Token, source.ExposeParts() ?? throw new ModelLoadException("The graph shows nothing that leads to its attention.")), this);
         }
 
-        if (set == OutputSet.SwitchedHeads)
+        if (set == OutputSet.MaskedHeads)
         {
-            return new GraphVariant(Session(source, Unchanged(), null, Device, threads, closing.Token, source.ExposeSwitches() ?? throw new ModelLoadException("The heads of the graph cannot be switched off.")), this);
+            return new GraphVariant(Session(source, Unchanged(), null, Device, threads, closing.Token, source.ExposeHeadMask() ?? throw new ModelLoadException("The heads of the graph cannot be masked.")), this, new InputBinding(HeadMask.Input, InputRole.HeadMask, TensorElementType.Float, [-1, HeadMask.Width(summary.HeadMasks)]));
         }
 
         // A rewritten graph has other attention: the file is edited.

@@ -15,16 +15,21 @@ internal sealed class GraphVariant : IGraphVariant, IDisposable
     private readonly InferenceSession session;
     private readonly string[] inputNames;
     private readonly Graph graph;
+    private readonly IReadOnlyList<InputBinding> inputs; // of the session
     private readonly int[]? fed; // which of the graph's inputs the session has; null: all
 
     /// <summary>Takes over <paramref name="session"/>, whose inputs are those of <paramref name="graph"/>, or the file's where the graph has been given one more.</summary>
-    public GraphVariant(InferenceSession session, Graph graph)
+    /// <param name="session">The session.</param>
+    /// <param name="graph">The graph.</param>
+    /// <param name="further">An input that this session alone has.</param>
+    public GraphVariant(InferenceSession session, Graph graph, InputBinding? further = null)
     {
         this.session = session;
         this.graph = graph;
         var own = session.InputNames.ToHashSet(StringComparer.Ordinal);
-        inputNames = [.. graph.Inputs.Select(i => i.Name).Where(own.Contains)];
-        fed = inputNames.Length == graph.Inputs.Count ? null : [.. Enumerable.Range(0, graph.Inputs.Count).Where(i => own.Contains(graph.Inputs[i].Name))];
+        inputs = [.. graph.Inputs.Where(input => own.Contains(input.Name)), .. further is null ? (InputBinding[])[] : [further]];
+        inputNames = [.. inputs.Select(input => input.Name)];
+        fed = graph.Inputs.All(input => own.Contains(input.Name)) ? null : [.. Enumerable.Range(0, graph.Inputs.Count).Where(i => own.Contains(graph.Inputs[i].Name))];
     }
 
     /// <inheritdoc/>
@@ -43,20 +48,18 @@ internal sealed class GraphVariant : IGraphVariant, IDisposable
     // Arenas shrink at the end of a run, when its own outputs are still held: of use only in a run that is small itself.
     private GraphOutputs Run(IReadOnlyList<GraphInput> rows, IReadOnlyCollection<string> outputs, bool shrink, CancellationToken terminate)
     {
-        using var inputs = new InputTensors(graph, rows, LengthOf(rows));
-        return new GraphOutputs(outputs, Run(inputs.Values, outputs, shrink, terminate), inputs.Rows);
+        using var tensors = new InputTensors(graph, inputs, rows, LengthOf(rows));
+        return new GraphOutputs(outputs, RunFed(tensors.Values, outputs, shrink, terminate), tensors.Rows);
     }
 
     /// <summary>Runs the graph on tensors in the order of <see cref="Graph.Inputs"/>; the outputs, in the order of their names, are the caller's.</summary>
     /// <exception cref="InferenceException">The graph refused the input, or failed.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="terminate"/> fired while the graph ran.</exception>
-    internal IDisposableReadOnlyCollection<OrtValue> Run(IReadOnlyList<OrtValue> inputs, IReadOnlyCollection<string> outputs, bool shrink, CancellationToken terminate)
-    {
-        if (fed is not null)
-        {
-            inputs = Array.ConvertAll(fed, i => inputs[i]);
-        }
+    internal IDisposableReadOnlyCollection<OrtValue> Run(IReadOnlyList<OrtValue> inputs, IReadOnlyCollection<string> outputs, bool shrink, CancellationToken terminate) =>
+        RunFed(fed is null ? inputs : Array.ConvertAll(fed, i => inputs[i]), outputs, shrink, terminate);
 
+    private IDisposableReadOnlyCollection<OrtValue> RunFed(IReadOnlyList<OrtValue> inputs, IReadOnlyCollection<string> outputs, bool shrink, CancellationToken terminate)
+    {
         using var options = new RunOptions();
         if (shrink)
         {

@@ -12,8 +12,8 @@ internal enum OutputSet
     /// <summary>Those, and what leads to them: queries, keys, values, scores, context.</summary>
     AttentionParts,
 
-    /// <summary>The outputs that the file has, of heads that can be switched off: <see cref="GraphInput.HeadSwitches"/>.</summary>
-    SwitchedHeads,
+    /// <summary>The outputs that the file has, of heads that are masked: <see cref="GraphInput.HeadMask"/>.</summary>
+    MaskedHeads,
 }
 
 /// <summary>A graph of a model. Its variants share one copy of the weights and are opened when they are first wanted. Thread-safe.</summary>

@@ -53,8 +53,8 @@ internal enum InputRole
     /// <summary>Keys or values of the source, of a decoder: computed in its first run.</summary>
     EncoderPast,
 
-    /// <summary>What each head's context is multiplied with <c>[batch, heads of all layers]</c>; only sessions whose heads can be switched off have it.</summary>
-    HeadSwitches,
+    /// <summary>What each head's context is multiplied with <c>[batch, heads of all layers]</c>; only sessions whose heads can be masked have it.</summary>
+    HeadMask,
 }
 
 /// <summary>An input of a graph with its role, as the graph declares it; bound by name, so the order does not matter.</summary>

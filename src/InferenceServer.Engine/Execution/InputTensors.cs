@@ -6,7 +6,7 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace InferenceServer.Engine.Execution;
 
-/// <summary>The input tensors of one run, in the order of the graph's inputs, filled by role in pooled buffers.</summary>
+/// <summary>The input tensors of one run, in the order of the session's inputs, filled by role in pooled buffers.</summary>
 internal sealed class InputTensors : IDisposable
 {
     private readonly Graph graph;
@@ -15,18 +15,18 @@ internal sealed class InputTensors : IDisposable
     private readonly List<IDisposable> buffers = [];
     private int filled;
 
-    /// <summary>Fills the tensors of rows padded to <paramref name="length"/>. A graph with a fixed batch gets its missing rows from the first one.</summary>
-    public InputTensors(Graph graph, IReadOnlyList<GraphInput> rows, int length)
+    /// <summary>Fills the tensors of <paramref name="inputs"/> for rows padded to <paramref name="length"/>. A graph with a fixed batch gets its missing rows from the first one.</summary>
+    public InputTensors(Graph graph, IReadOnlyList<InputBinding> inputs, IReadOnlyList<GraphInput> rows, int length)
     {
         this.graph = graph;
         given = rows;
         Rows = graph.FixedBatch ?? rows.Count;
         Length = length;
         Source = rows.Max(row => row.Encoder?.Length ?? length);
-        values = new OrtValue[graph.Inputs.Count];
+        values = new OrtValue[inputs.Count];
         try
         {
-            foreach (var input in graph.Inputs)
+            foreach (var input in inputs)
             {
                 values[filled] = Tensor(input);
                 filled++;
@@ -66,9 +66,9 @@ internal sealed class InputTensors : IDisposable
 
     private OrtValue Tensor(InputBinding input)
     {
-        if (input.Role == InputRole.HeadSwitches)
+        if (input.Role == InputRole.HeadMask)
         {
-            return Switches(input);
+            return Masks(input);
         }
 
         if (input.Role == InputRole.EncoderStates && given[0].Encoder is not null)
@@ -92,15 +92,13 @@ internal sealed class InputTensors : IDisposable
         };
     }
 
-    // Sessions without the input are not fed it: then it is of no size.
-    private OrtValue Switches(InputBinding input)
+    private OrtValue Masks(InputBinding input)
     {
-        var width = given.Any(row => row.HeadSwitches is not null) ? input.Shape[1] : 0;
+        var width = input.Shape[1];
         var numbers = new float[Rows * width];
-        Array.Fill(numbers, 1);
-        for (var row = 0; row < Rows && width > 0; row++)
+        for (var row = 0; row < Rows; row++)
         {
-            Row(row).HeadSwitches?.CopyTo(numbers.AsSpan(row * width, width));
+            Row(row).HeadMask!.CopyTo(numbers.AsSpan(row * width, width)); // every row of such a run has one
         }
 
         return OrtValue.CreateTensorValueFromMemory(numbers, [Rows, width]);

@@ -123,14 +123,14 @@ public sealed class Generator : IAsyncDisposable
     /// <param name="outputs">Outputs of the decoder's graph.</param>
     /// <param name="read">Reads them, on a worker's thread.</param>
     /// <param name="context">The request.</param>
-    /// <param name="encoderSwitches">What the encoder's heads are multiplied with; null: 1.</param>
-    /// <param name="decoderSwitches">The same of the decoder's.</param>
+    /// <param name="encoderMask">What the encoder's heads are multiplied with; null: 1.</param>
+    /// <param name="decoderMask">The same of the decoder's.</param>
     /// <exception cref="InferenceException">The queue is full, or a graph failed.</exception>
-    internal async Task<T> RunTargetAsync<T>(int[] source, int[] target, IReadOnlyList<string> outputs, RowReader<T> read, RequestContext context, float[]? encoderSwitches = null, float[]? decoderSwitches = null)
+    internal async Task<T> RunTargetAsync<T>(int[] source, int[] target, IReadOnlyList<string> outputs, RowReader<T> read, RequestContext context, float[]? encoderMask = null, float[]? decoderMask = null)
     {
-        static IGraphExecutor With(IGraphExecutor executor, float[]? switches) => switches is null ? executor : new SwitchedHeadsExecutor(executor, switches);
-        var states = await With(encoder!.Executor, encoderSwitches).RunAsync([new GraphInput(source)], [encoder.Output], (_, row) => StatesOf(row[encoder.Output], row.Length), context).ConfigureAwait(false);
-        return (await With(executor, decoderSwitches).RunAsync([new GraphInput(target) { Encoder = states[0] }], outputs, read, context).ConfigureAwait(false))[0];
+        static IGraphExecutor With(IGraphExecutor executor, float[]? switches) => switches is null ? executor : new MaskedHeadsExecutor(executor, switches);
+        var states = await With(encoder!.Executor, encoderMask).RunAsync([new GraphInput(source)], [encoder.Output], (_, row) => StatesOf(row[encoder.Output], row.Length), context).ConfigureAwait(false);
+        return (await With(executor, decoderMask).RunAsync([new GraphInput(target) { Encoder = states[0] }], outputs, read, context).ConfigureAwait(false))[0];
     }
 
     // Without those of the padding beside a longer source.

@@ -89,18 +89,21 @@ public enum AttentionPart
 /// <param name="Output">Name of the graph output to ask for.</param>
 public sealed record AttentionPartOutput(AttentionPart Part, int Layer, AttentionKind Kind, string Output);
 
-/// <summary>Where the heads of a layer can be switched off.</summary>
+/// <summary>The heads of a layer in a mask of heads.</summary>
 /// <param name="Layer">Layer, as in <see cref="AttentionOutput"/>.</param>
 /// <param name="Kind">Whose attention.</param>
 /// <param name="Heads">How many heads it has.</param>
 /// <param name="Offset">Where they begin in the input <see cref="Input"/>.</param>
-public sealed record HeadSwitch(int Layer, AttentionKind Kind, int Heads, int Offset)
+public sealed record HeadMask(int Layer, AttentionKind Kind, int Heads, int Offset)
 {
     /// <summary>The input <c>[batch, heads of all layers]</c> that each head's context is multiplied with, float32.</summary>
-    public const string Input = "head_switches";
+    public const string Input = "head_mask";
 
-    /// <summary>The name of an output of the graph where heads can be switched off.</summary>
-    public static string Output(string name) => $"{name}/of_switched_heads";
+    /// <summary>Heads of all layers.</summary>
+    public static int Width(IReadOnlyList<HeadMask> all) => all.Count == 0 ? 0 : all[^1].Offset + all[^1].Heads;
+
+    /// <summary>The name of an output of the graph whose heads can be masked.</summary>
+    public static string Output(string name) => $"{name}/of_masked_heads";
 }
 
 /// <summary>What a graph says of itself, without its weights.</summary>
@@ -121,8 +124,8 @@ public sealed record GraphSummary
     /// <summary>What leads to those probabilities, as far as the graph shows it.</summary>
     public IReadOnlyList<AttentionPartOutput> AttentionParts { get; init; } = [];
 
-    /// <summary>Where heads can be switched off; empty where not all of them can.</summary>
-    public IReadOnlyList<HeadSwitch> HeadSwitches { get; init; } = [];
+    /// <summary>The layers whose heads can be masked; empty where not all of them can.</summary>
+    public IReadOnlyList<HeadMask> HeadMasks { get; init; } = [];
 
     /// <summary>Why <see cref="Attention"/> is empty, naming the operator and the remedy; null when it is not.</summary>
     public string? AttentionUnavailable { get; init; }

@@ -8,7 +8,15 @@ internal static class AttentionOutputs
 {
     private const int MostSites = 2048;
 
-    public static IReadOnlyList<AttentionOutput> Add(OnnxModel model, GraphIndex index, ModelConfig config, GraphEdit edit, out string? unavailable, List<AttentionPartOutput>? parts = null)
+    /// <summary>Adds the outputs.</summary>
+    /// <param name="model">The file.</param>
+    /// <param name="index">Its graph.</param>
+    /// <param name="config">config.json.</param>
+    /// <param name="edit">What they are added to.</param>
+    /// <param name="unavailable">Why there are none; null when there are.</param>
+    /// <param name="parts">Takes what leads to the probabilities; null: it is not looked for.</param>
+    /// <param name="partsEdit">What those outputs are added to; null: <paramref name="edit"/>.</param>
+    public static IReadOnlyList<AttentionOutput> Add(OnnxModel model, GraphIndex index, ModelConfig config, GraphEdit edit, out string? unavailable, List<AttentionPartOutput>? parts = null, GraphEdit? partsEdit = null)
     {
         var sites = AttentionSites.Find(index, model.Opsets.GetValueOrDefault(""));
         unavailable = null;
@@ -45,7 +53,7 @@ internal static class AttentionOutputs
             var layer = layers.GetValueOrDefault(kind);
             layers[kind] = layer + 1;
             taps.Add(new AttentionOutput(layer, kind, output, site.Tensor));
-            parts?.AddRange(AttentionParts.Add(index, site, taps[^1], edit));
+            parts?.AddRange(AttentionParts.Add(index, site, taps[^1], partsEdit ?? edit));
         }
 
         return taps;

@@ -5,24 +5,19 @@ namespace InferenceServer.Engine.Onnx;
 /// <summary>Says of a graph what the server has to know: inputs, outputs, precision, and where attention can be read.</summary>
 internal static class GraphReader
 {
-    public static GraphSummary Summarise(OnnxModel model, ModelConfig config, GraphEdit edit, GraphEdit partsEdit, GraphEdit switchesEdit)
+    public static GraphSummary Summarise(OnnxModel model, ModelConfig config, GraphEdit edit)
     {
         var index = new GraphIndex(model.Graph);
-        var taps = AttentionOutputs.Add(model, index, config, edit, out var unavailable);
         var parts = new List<AttentionPartOutput>();
-        if (taps.Count > 0)
-        {
-            AttentionOutputs.Add(model, index, config, partsEdit, out _, parts);
-        }
-
+        var taps = AttentionOutputs.Add(model, index, config, edit, out var unavailable, parts, new GraphEdit(model)); // what exposes the parts is made anew when they are asked for
         return new GraphSummary
         {
             File = model.FilePath,
             Inputs = index.FedInputs,
             Outputs = model.Graph.Outputs,
             Attention = taps,
-            AttentionParts = parts,
-            HeadSwitches = taps.Count > 0 ? HeadSwitches.Add(model, index, config, switchesEdit) : [],
+            AttentionParts = taps.Count > 0 ? parts : [],
+            HeadMasks = taps.Count > 0 ? [.. HeadMasks.Find(model, index, config).Select(found => found.Mask)] : [],
             AttentionUnavailable = taps.Count > 0 ? null : unavailable,
             Opset = (int)Math.Clamp(model.Opsets.GetValueOrDefault(""), 0, int.MaxValue),
             Producer = model.Producer,

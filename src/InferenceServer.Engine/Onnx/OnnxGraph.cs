@@ -8,14 +8,12 @@ public sealed class OnnxGraph
 {
     private readonly OnnxModel model;
     private readonly GraphEdit edit;
-    private readonly GraphEdit? parts; // the probabilities and what leads to them
-    private readonly GraphEdit? switches; // heads that can be switched off
+    private readonly ModelConfig config;
 
-    private OnnxGraph(OnnxModel model, GraphSummary summary, GraphEdit edit, GraphEdit? parts = null, GraphEdit? switches = null)
+    private OnnxGraph(OnnxModel model, ModelConfig config, GraphSummary summary, GraphEdit edit)
     {
-        this.switches = switches;
-        this.parts = parts;
         this.model = model;
+        this.config = config;
         Summary = summary;
         this.edit = edit;
     }
@@ -38,9 +36,7 @@ public sealed class OnnxGraph
         var model = OnnxModel.Read(path);
         ExternalData.Check(model);
         var edit = new GraphEdit(model);
-        var parts = new GraphEdit(model);
-        var switches = new GraphEdit(model);
-        var summary = GraphReader.Summarise(model, config, edit, parts, switches);
+        var summary = GraphReader.Summarise(model, config, edit);
         if (accuracyLevel is { } level)
         {
             PackedProducts.SetAccuracy(model, edit, level);
@@ -48,27 +44,19 @@ public sealed class OnnxGraph
         }
 
         ExternalData.Relocate(model, edit);
-        ExternalData.Relocate(model, parts);
-        ExternalData.Relocate(model, switches);
-        return new OnnxGraph(model, summary, edit, parts, switches);
+        return new OnnxGraph(model, config, summary, edit);
     }
 
     /// <summary>The file with its products with packed weights at another accuracy, and nothing else changed.</summary>
     /// <param name="level"><c>accuracy_level</c> of MatMulNBits.</param>
-    internal byte[] AtAccuracy(int level)
-    {
-        var own = new GraphEdit(model);
-        PackedProducts.SetAccuracy(model, own, level);
-        ExternalData.Relocate(model, own);
-        return Bytes(own);
-    }
+    internal byte[] AtAccuracy(int level) => Edited(own => PackedProducts.SetAccuracy(model, own, level));
 
     /// <summary>The graph in fewer, larger operators, which compute a decoder's steps faster; null when it is of another kind.</summary>
     internal DecoderRewrite? Rewrite(ModelConfig config) => DecoderRewrite.Of(model, config);
 
     /// <summary>The same file as it is, without attention, for a runtime that refuses the edited one.</summary>
     public OnnxGraph WithoutAttention(string reason) =>
-        new(model, Summary with { Attention = [], AttentionParts = [], HeadSwitches = [], AttentionUnavailable = reason }, new GraphEdit(model));
+        new(model, config, Summary with { Attention = [], AttentionParts = [], HeadMasks = [], AttentionUnavailable = reason }, new GraphEdit(model));
 
     /// <summary>The model to make a session of: the file's bytes with the edit. External data stays where it is, relative to <see cref="FolderFiles.WeightsRoot"/> of the file's folder.</summary>
     /// <exception cref="ModelLoadException">The file cannot be read any more, or is too large to be edited (2 GB).</exception>
@@ -76,11 +64,19 @@ public sealed class OnnxGraph
 
     /// <summary>The same with <see cref="GraphSummary.AttentionParts"/> as outputs too; null where there are none.</summary>
     /// <exception cref="ModelLoadException">As of <see cref="ReadModel"/>.</exception>
-    public byte[]? ReadModelWithParts() => parts is null || Summary.AttentionParts.Count == 0 ? null : Bytes(parts);
+    public byte[]? ReadModelWithParts() => Summary.AttentionParts.Count == 0 ? null : Edited(own => AttentionOutputs.Add(model, new GraphIndex(model.Graph), config, own, out _, []));
 
-    /// <summary>The file with <see cref="HeadSwitch.Input"/>, and its outputs as <see cref="HeadSwitch.Output"/> names them; null where heads cannot be switched off.</summary>
+    /// <summary>The file with <see cref="HeadMask.Input"/>, and its outputs as <see cref="HeadMask.Output"/> names them; null where heads cannot be masked.</summary>
     /// <exception cref="ModelLoadException">As of <see cref="ReadModel"/>.</exception>
-    public byte[]? ReadModelWithSwitches() => switches is null || Summary.HeadSwitches.Count == 0 ? null : Bytes(switches);
+    public byte[]? ReadModelWithHeadMask() => Summary.HeadMasks.Count == 0 ? null : Edited(own => HeadMasks.Add(model, new GraphIndex(model.Graph), config, own));
+
+    private byte[] Edited(Action<GraphEdit> change)
+    {
+        var own = new GraphEdit(model);
+        change(own);
+        ExternalData.Relocate(model, own);
+        return Bytes(own);
+    }
 
     private byte[] Bytes(GraphEdit edit)
     {

@@ -147,7 +147,7 @@ internal sealed class GraphExecutor : IGraphExecutor, IAsyncDisposable
         {
             throw new InferenceException(
                 ErrorCode.TooLarge,
-                $"For an input of {longest} tokens the model would hold {bytes} bytes of outputs{(set != OutputSet.Plain ? ", the attention of all its layers among them" : "")}; the limit is {options.MaxSequenceOutputBytes}. Send a shorter input.")
+                $"For an input of {longest} tokens the model would hold {bytes} bytes of outputs{(set is OutputSet.Attention or OutputSet.AttentionParts ? ", the attention of all its layers among them" : "")}; the limit is {options.MaxSequenceOutputBytes}. Send a shorter input.")
             {
                 Limit = nameof(QueueOptions.MaxSequenceOutputBytes),
             };

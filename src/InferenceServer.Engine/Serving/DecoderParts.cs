@@ -61,7 +61,7 @@ internal sealed class DecoderParts : IDisposable
             {
                 var opened = OnnxGraph.Read(file, manifest.Config, accuracyLevel);
                 read = opened.Summary;
-                var graph = Graph.Open(new GraphSource(read, manifest.Config, path => path == file ? opened.ReadModel() : null, IsDecoder: true) { AccuracyLevel = accuracyLevel, AtAccuracy = opened.AtAccuracy, ExposeParts = opened.ReadModelWithParts, ExposeSwitches = opened.ReadModelWithSwitches }, device, time, cancellation);
+                var graph = Graph.Open(new GraphSource(read, manifest.Config, path => path == file ? opened.ReadModel() : null, IsDecoder: true) { AccuracyLevel = accuracyLevel, AtAccuracy = opened.AtAccuracy, ExposeParts = opened.ReadModelWithParts, ExposeHeadMask = opened.ReadModelWithHeadMask }, device, time, cancellation);
                 graph.PadId = main.PadId;
                 own.Add(graph);
                 return graph;

@@ -191,7 +191,7 @@ internal sealed class ModelBuilder(ExecutionDevice device, LoadingOptions option
             if (parts is { File: { } file, Config: { } config })
             {
                 progress.Step = "opening its graph";
-                parts.Graph = problems.Try(() => Graph.Open(new GraphSource(file.Summary, config, path => Expose(file, path, config), Given(root, id, settings, file.Summary.File)) { Rewrite = RewriteOf(file, config), AccuracyLevel = settings.AccuracyLevel, AtAccuracy = file.AtAccuracy, ExposeParts = file.ReadModelWithParts, ExposeSwitches = file.ReadModelWithSwitches }, device, time, cancellation));
+                parts.Graph = problems.Try(() => Graph.Open(new GraphSource(file.Summary, config, path => Expose(file, path, config), Given(root, id, settings, file.Summary.File)) { Rewrite = RewriteOf(file, config), AccuracyLevel = settings.AccuracyLevel, AtAccuracy = file.AtAccuracy, ExposeParts = file.ReadModelWithParts, ExposeHeadMask = file.ReadModelWithHeadMask }, device, time, cancellation));
             }
 
             progress.Step = "reading its tokenizer";

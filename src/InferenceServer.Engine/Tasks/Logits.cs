@@ -1,4 +1,6 @@
 using System.Numerics.Tensors;
+using InferenceServer.Engine.Diagnostics;
+using InferenceServer.Engine.Execution;
 
 namespace InferenceServer.Engine.Tasks;
 
@@ -22,6 +24,25 @@ internal static class Logits
         }
 
         return max + Math.Log(sum);
+    }
+
+    /// <summary>Log-probability of each id from the second on, given those before it, from logits <c>[sequence, vocabulary]</c>.</summary>
+    /// <exception cref="InferenceException">There are not logits of every position, or they are no numbers.</exception>
+    public static double[] OfNext(OutputRow logits, ReadOnlySpan<int> ids, Argument input)
+    {
+        if (logits.Shape.Length == 1 || logits.Shape[0] < ids.Length)
+        {
+            throw new InferenceException(ErrorCode.Unprocessable, $"The logits of every position are needed, and this model's graph gives the last one alone. Predict the next token instead, or use another export of the model.");
+        }
+
+        var logprobs = new double[ids.Length - 1];
+        for (var i = 0; i < logprobs.Length; i++)
+        {
+            var row = logits.At(i);
+            logprobs[i] = row[ids[i + 1]] - Finite.Require(LogSumExp(row), input);
+        }
+
+        return logprobs;
     }
 
     /// <summary>Probabilities that add up to 1.</summary>
@@ -73,9 +94,10 @@ internal static class Logits
     public static List<(int Id, float Logit)> Besides(ReadOnlySpan<float> values, IReadOnlyCollection<int> ids, (int Id, double Score)[] best)
     {
         var besides = new List<(int, float)>();
+        var known = ids.Count == 0 ? [] : best.Select(candidate => candidate.Id).ToHashSet();
         foreach (var id in ids)
         {
-            if (id < values.Length && !Array.Exists(best, candidate => candidate.Id == id))
+            if (id < values.Length && !known.Contains(id))
             {
                 besides.Add((id, values[id]));
             }

@@ -22,6 +22,7 @@ public sealed class ModelCapabilities
         }
 
         Prompts = prompts;
+        MaskToken = model.Tokenizer.Named.Mask is { } mask ? new MaskToken(mask.Id, mask.Text) : null;
         TokenStates = EmbeddingPlan.FindTokenStates(model, Head);
         SentenceVector = EmbeddingPlan.FindSentenceVector(model, Head);
         tasks = new Lazy<IReadOnlyList<ITask>>(() => [.. TaskCatalogue.All.Where(task => task.Supports(model))]);
@@ -39,6 +40,9 @@ public sealed class ModelCapabilities
 
     /// <summary>Prompts by name, the folder's and those that were set.</summary>
     public IReadOnlyDictionary<string, string> Prompts { get; }
+
+    /// <summary>The token that stands for a missing word; null when the tokenizer has none.</summary>
+    public MaskToken? MaskToken { get; }
 
     /// <summary>How token vectors become one when the request says nothing else; null when the model makes no vectors.</summary>
     public PoolingChoice? Pooling => Embedding?.Choice;
@@ -58,3 +62,8 @@ public sealed class ModelCapabilities
     /// <summary>How the model makes a vector when the request says nothing else, or null when it makes none.</summary>
     internal EmbeddingPlan? Embedding => embedding.Value;
 }
+
+/// <summary>The token that stands for a missing word.</summary>
+/// <param name="Id">Its id.</param>
+/// <param name="Text">What is written for it.</param>
+public sealed record MaskToken(int Id, string Text);

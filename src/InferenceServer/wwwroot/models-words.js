@@ -23,7 +23,7 @@ export const words = {
     example: 'The cat sleeps on the sofa.',
   },
   pt: {
-    lead: 'Embeddings, predições e atenção de modelos pré-treinados, por REST.',
+    lead: 'Embeddings, predições, texto gerado e atenção de modelos pré-treinados, por REST.',
     swagger: 'Experimentar cada operação (Swagger UI)',
     document: 'Documento OpenAPI',
     list: 'Modelos em JSON',

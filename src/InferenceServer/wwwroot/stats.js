@@ -67,6 +67,19 @@ export function divergence(p, q) {
   return Math.max(0, total);
 }
 
+// The column with the largest weight; -1 where there is none.
+export const strongest = (row, columns) => columns.reduce((a, k) => (a < 0 || row[k] > row[a] ? k : a), -1);
+
+// How many heads look most at which column: [column, heads], most first.
+export function votes(heads, rowOf, columns) {
+  const count = new Map();
+  for (const head of heads) {
+    const k = strongest(rowOf(head), columns);
+    if (k >= 0) count.set(k, (count.get(k) ?? 0) + 1);
+  }
+  return [...count].sort((a, b) => b[1] - a[1]);
+}
+
 // Heads that mostly look at a fixed place say nothing of words.
 export const isPositional = (statistic) => statistic && Math.max(statistic.previous, statistic.next, statistic.self, statistic.first) >= 0.5;
 

@@ -25,6 +25,18 @@ export const short = (label, most = 14) => ([...label].length > most ? `${[...la
 // What is hidden beside the words: special tokens, shown as one rest.
 export const isHidden = (unit, state) => unit.special && !state.special;
 
+// Queries and keys that are shown: without hidden ones, of a pair those of the chosen texts.
+export function shown(source, state) {
+  const [querySegment, keySegment] = { aa: [0, 0], ab: [0, 1], ba: [1, 0], bb: [1, 1] }[state.pair] ?? [-1, -1];
+  const of = (units, segment) => units.map((_, i) => i).filter((i) => !isHidden(units[i], state) && (segment < 0 || units[i].segment === segment));
+  return { rows: of(source.queries, querySegment), columns: of(source.keys, keySegment) };
+}
+
+// Positions of the tokens of a word.
+export const pieces = (unit, tokens) => tokens.map((_, i) => i).filter((i) => (unit.special
+  ? tokens[i].special && tokens[i].id === unit.id
+  : !tokens[i].special && tokens[i].segment === unit.segment && tokens[i].end > tokens[i].start && tokens[i].start >= unit.start && tokens[i].end <= unit.end));
+
 // The word that the page chooses: the last one that comes more than once, else the longest ordinary one; of a decoder the last.
 export function startFocus(units, causal) {
   const words = units.map((unit, i) => i).filter((i) => !isMark(units[i]));

@@ -39,17 +39,17 @@ public sealed class AblationTask : ITask<AblationRequest, AblationResult>
         var input = AttentionTask.InputOf(new AttentionRequest { Text = request.Text, InputIds = request.InputIds, TextPair = request.TextPair });
         var sequence = input.Prepare(model, context, truncation, TextInput.TruncateRemedy);
         var changes = Changes(model, request, sequence);
-        var (own, decoders) = Switches(model, request.Heads);
+        var masks = Masks(model, request.Heads);
         var inputs = changes.ConvertAll(change => input with { Change = change });
         IReadOnlyList<IReadOnlyList<AblationDifference>> differences;
         PredictionResult? before = null, after = null;
         if (HasTarget(model))
         {
             var target = await AttentionTarget.PrepareAsync(model, request.TargetText, request.TargetIds, sequence, context).ConfigureAwait(false);
-            List<double[]> rows = [await TargetAsync(model, sequence, target, context).ConfigureAwait(false)];
+            List<double[]> rows = [await TargetAsync(model, sequence, target, context, masks?.Whole).ConfigureAwait(false)];
             foreach (var one in inputs.Select(changed => changed.Prepare(model, context, truncation)))
             {
-                rows.Add(await TargetAsync(model, one, target, context, own, decoders).ConfigureAwait(false));
+                rows.Add(await TargetAsync(model, one, target, context, masks?.Without).ConfigureAwait(false));
             }
 
             differences = [.. rows.Skip(1).Select(row => row.Select((logprob, i) => new AblationDifference { Position = i + 1, Token = target.Encoding.Tokens[i + 1], Before = rows[0][i], After = logprob }).ToList())];
@@ -57,7 +57,7 @@ public sealed class AblationTask : ITask<AblationRequest, AblationResult>
         else
         {
             RefuseTarget(model, request);
-            (before, after, differences) = await PredictAsync(model, own is null ? model : model with { Executor = new SwitchedHeadsExecutor(model.Executor, own) }, request, input, inputs, changes, sequence.Length, context).ConfigureAwait(false);
+            (before, after, differences) = await PredictAsync(With(model, masks?.Whole), With(model, masks?.Without), request, input, inputs, changes, sequence.Length, context).ConfigureAwait(false);
         }
 
         var single = request.Each is null;
@@ -71,33 +71,33 @@ public sealed class AblationTask : ITask<AblationRequest, AblationResult>
         };
     }
 
-    // What the heads of the model's graph, and of the decoder's of an encoder-decoder, are multiplied with; null: nothing is switched off there.
-    private static (float[]? Own, float[]? Decoders) Switches(Model model, IReadOnlyList<AblationHead> heads)
+    // Masks of the heads: of all of them on, and of those that are named off; null where none is named. Both runs are of the graph with the mask, so that nothing else differs between them.
+    private static (HeadMasks Whole, HeadMasks Without)? Masks(Model model, IReadOnlyList<AblationHead> heads)
     {
         if (heads.Count == 0)
         {
-            return (null, null);
+            return null;
         }
 
-        float[]? own = null, decoders = null;
-        HeadSwitch[] all = [.. model.Graph.HeadSwitches, .. model.DecoderGraph?.HeadSwitches ?? []];
+        HeadMask[] all = [.. model.Graph.HeadMasks, .. model.DecoderGraph?.HeadMasks ?? []];
         if (all.Length == 0)
         {
             throw InferenceException.Unprocessable(Heads, $"The heads of {model.Manifest.Id} cannot be switched off: its graph keeps them inside an operator. Use {Remove} or {Mask}, or export the model with attn_implementation=eager.");
         }
 
+        var (whole, without) = (HeadMasks.AllOn(model), HeadMasks.AllOn(model));
         for (var i = 0; i < heads.Count; i++)
         {
             var kind = heads[i].Kind ?? all[0].Kind;
-            var layers = all.Where(one => one.Kind == kind).ToList();
-            if (layers.Count == 0)
+            var layers = Array.FindAll(all, one => one.Kind == kind);
+            if (layers.Length == 0)
             {
                 throw InferenceException.Unprocessable(Heads[i].Property(nameof(AblationHead.Kind)), $"{Heads[i].Property(nameof(AblationHead.Kind))} is {kind}; the model {model.Manifest.Id} has heads of {ErrorText.List(all.Select(one => one.Kind).Distinct().ToArray())}.");
             }
 
-            if (layers.Find(one => one.Layer == heads[i].Layer) is not { } layer)
+            if (Array.Find(layers, one => one.Layer == heads[i].Layer) is not { } layer)
             {
-                throw InferenceException.Unprocessable(Heads[i].Property(nameof(AblationHead.Layer)), $"{Heads[i].Property(nameof(AblationHead.Layer))} is {heads[i].Layer}; layers go from 0 to {layers.Count - 1}.");
+                throw InferenceException.Unprocessable(Heads[i].Property(nameof(AblationHead.Layer)), $"{Heads[i].Property(nameof(AblationHead.Layer))} is {heads[i].Layer}; layers go from 0 to {layers.Length - 1}.");
             }
 
             if (heads[i].Head < 0 || heads[i].Head >= layer.Heads)
@@ -105,17 +105,34 @@ public sealed class AblationTask : ITask<AblationRequest, AblationResult>
                 throw InferenceException.Unprocessable(Heads[i].Property(nameof(AblationHead.Head)), $"{Heads[i].Property(nameof(AblationHead.Head))} is {heads[i].Head}; heads go from 0 to {layer.Heads - 1}.");
             }
 
-            // Of an encoder-decoder the decoder's own graph has the kinds that the encoder's has not.
-            var isOwn = model.Graph.HeadSwitches.Contains(layer);
-            ref var switches = ref isOwn ? ref own : ref decoders;
-            switches ??= AllOn(isOwn ? model.Graph : model.DecoderGraph!);
-            switches[layer.Offset + heads[i].Head] = 0;
+            // Of an encoder-decoder the decoder's graph has the kinds that the encoder's has not.
+            var mask = model.Graph.HeadMasks.Contains(layer) ? without.Own : without.Decoder!;
+            ref var number = ref mask[layer.Offset + heads[i].Head];
+            if (number == 0)
+            {
+                throw InferenceException.Unprocessable(Heads[i], $"{Heads[i]} names a head that is named before: each is switched off once. Leave it out.");
+            }
+
+            number = 0;
         }
 
-        return (own, decoders);
+        return (whole, without);
     }
 
-    private static float[] AllOn(GraphSummary graph) => [.. Enumerable.Repeat(1f, graph.HeadSwitches[^1].Offset + graph.HeadSwitches[^1].Heads)];
+    private static Model With(Model model, HeadMasks? masks) => masks is null ? model : model with { Executor = new MaskedHeadsExecutor(model.Executor, masks.Own) };
+
+    // A number for each head of the model's graph, and of the decoder's beside it.
+    private sealed record HeadMasks(float[] Own, float[]? Decoder)
+    {
+        public static HeadMasks AllOn(Model model) => new(Ones(model.Graph), model.DecoderGraph is null ? null : Ones(model.DecoderGraph));
+
+        private static float[] Ones(GraphSummary graph)
+        {
+            var ones = new float[HeadMask.Width(graph.HeadMasks)];
+            Array.Fill(ones, 1);
+            return ones;
+        }
+    }
 
     private static void RefuseTarget(Model model, AblationRequest request)
     {
@@ -175,7 +192,7 @@ public sealed class AblationTask : ITask<AblationRequest, AblationResult>
     }
 
     private static async Task<(PredictionResult Before, PredictionResult After, IReadOnlyList<IReadOnlyList<AblationDifference>> Differences)> PredictAsync(
-        Model model, Model switched, AblationRequest request, TextInput input, List<TextInput> inputs, List<SequenceChange> changes, int length, RequestContext context)
+        Model model, Model changedModel, AblationRequest request, TextInput input, List<TextInput> inputs, List<SequenceChange> changes, int length, RequestContext context)
     {
         var task = request.Task ?? TaskCatalogue.Prediction(model)!;
         if (task is not (FillMaskTask or TextClassificationTask or NextTokenTask))
@@ -189,7 +206,7 @@ public sealed class AblationTask : ITask<AblationRequest, AblationResult>
 
         // Scores of what only the other run has among its best are read as well.
         var first = (await Run(model, [input], []).ConfigureAwait(false))[0];
-        var changed = await Run(switched, inputs, Ids(first)).ConfigureAwait(false);
+        var changed = await Run(changedModel, inputs, Ids(first)).ConfigureAwait(false);
         var again = (await Run(model, [input], changed.SelectMany(Ids)).ConfigureAwait(false))[0];
         var most = prediction switch { FillMaskRequest mask => mask.TopK, NextTokenRequest next => next.TopK, TextClassificationRequest labels => labels.TopK ?? int.MaxValue, _ => int.MaxValue };
         return (first, Best(changed[0], most), [.. changed.Select((after, i) => Differences(again, after, changes[i].Left(length), Ids(first).ToHashSet(), request.Each is null))]);
@@ -235,28 +252,14 @@ public sealed class AblationTask : ITask<AblationRequest, AblationResult>
     private static IEnumerable<(TokenCandidate Before, TokenCandidate After)> Pairs(IEnumerable<TokenCandidate> before, IEnumerable<TokenCandidate> after) =>
         before.Join(after, candidate => candidate.Id, candidate => candidate.Id, (one, other) => (one, other));
 
+    // A graph without masks of its heads runs as it is.
+    private static float[]? Fed(float[]? mask) => mask is { Length: > 0 } ? mask : null;
+
     // Log-probability of each token of the target from the second on, given those before it and the source.
-    private static Task<double[]> TargetAsync(Model model, PreparedInput source, PreparedInput target, RequestContext context, float[]? own = null, float[]? decoders = null)
+    private static Task<double[]> TargetAsync(Model model, PreparedInput source, PreparedInput target, RequestContext context, HeadMasks? masks)
     {
         var logits = model.Generator!.LogitsOutput;
         var ids = target.Graph.InputIds;
-        return model.Generator.RunTargetAsync(source.Graph.InputIds, ids, [logits], (_, row) => Read(row[logits], ids, source.Source.Argument), context, own, decoders);
-    }
-
-    private static double[] Read(OutputRow logits, int[] ids, Argument input)
-    {
-        if (logits.Shape.Length == 1 || logits.Shape[0] < ids.Length)
-        {
-            throw new InferenceException(ErrorCode.Unprocessable, $"A target needs the logits of every position, and this model's decoder gives the last one alone. Use another export of the model.");
-        }
-
-        var logprobs = new double[ids.Length - 1];
-        for (var i = 0; i < logprobs.Length; i++)
-        {
-            var row = logits.At(i);
-            logprobs[i] = row[ids[i + 1]] - Finite.Require(Logits.LogSumExp(row), input);
-        }
-
-        return logprobs;
+        return model.Generator.RunTargetAsync(source.Graph.InputIds, ids, [logits], (_, row) => Logits.OfNext(row[logits], ids, source.Source.Argument), context, Fed(masks?.Own), Fed(masks?.Decoder));
     }
 }

@@ -48,16 +48,15 @@ internal sealed class AttentionReading
     /// <summary>Each chosen head in numbers, where they are asked for.</summary>
     public IReadOnlyList<HeadStatistics> Statistics { get; private set; } = [];
 
-    /// <summary>What led to the probabilities, where it is asked for.</summary>
-    public AttentionComponents? Components { get; private set; }
+    /// <summary>What led to the probabilities, as far as it is asked for.</summary>
+    public IReadOnlyList<AttentionComponent> Components { get; private set; } = [];
 
     /// <summary>Reads a row on the worker's thread.</summary>
     public bool Read(RowOutputs row)
     {
         ReadComponents(row);
         var statistics = new List<HeadStatistics>();
-        var special = Array.ConvertAll(sequence.Tokens, token => token.Special);
-        var ids = Array.ConvertAll(sequence.Tokens, token => token.Id);
+        var described = describe ? new AttentionHead(sequence.Tokens, selection.Kind == AttentionKind.Decoder) : null;
         var block = queryTokens.Length * keyTokens.Length;
         var (height, width) = side is { } most ? (AttentionThumbnail.Side(queryUnits.Length, most), AttentionThumbnail.Side(keyUnits.Length, most)) : (0, 0);
         var scratch = side is null ? [] : new float[block];
@@ -82,10 +81,10 @@ internal sealed class AttentionReading
             for (var h = 0; h < heads; h++)
             {
                 var head = selection.Heads[h];
-                if (describe)
+                if (described is not null)
                 {
                     var matrix = output.Data.Slice(head * output.Shape[1] * output.Shape[2], row.Length * output.Shape[2]);
-                    statistics.Add(AttentionHead.Describe(selection.Layers[l], head, matrix, row.Length, output.Shape[2], ids, special, selection.Kind == AttentionKind.Decoder));
+                    statistics.Add(described.Describe(selection.Layers[l], head, matrix, output.Shape[2]));
                 }
 
                 if (NeedsPaths)
@@ -166,7 +165,7 @@ internal sealed class AttentionReading
             components.Add(new AttentionComponent(part, [layers, heads, tokens.Length, width], numbers));
         }
 
-        Components = new AttentionComponents(components, AttentionScale.Of(components, layers));
+        Components = components;
     }
 
     /// <summary>The values of the answer, row-major, words merged.</summary>

@@ -54,6 +54,11 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
 
         var values = plan.NeedsPaths ? await Task.Run(() => plan.Paths(context.Cancellation), context.Cancellation) : plan.Values();
         Finite.Require(values, input.Source.Argument);
+        foreach (var component in plan.Components)
+        {
+            Finite.Require(component.Values, input.Source.Argument);
+        }
+
         var (height, width) = (queries.Length, keys.Length);
         if (!plan.IsPooled)
         {
@@ -79,7 +84,7 @@ public sealed class AttentionTask : ITask<AttentionRequest, AttentionResult>
             Values = values,
             Format = request.Format,
             Statistics = request.Statistics ? plan.Statistics : null,
-            Components = selection.Parts.Count > 0 ? plan.Components : null,
+            Components = selection.Parts.Count > 0 ? AttentionComponents.Of(plan.Components) : null,
             Provenance = new AttentionProvenance(
                 [.. selection.Outputs.Select(tap => tap.Tensor)],
                 Path.GetRelativePath(model.Manifest.Folder, (target is null ? model.Graph : model.DecoderGraph!).File).Replace('\\', '/'),

@@ -1,5 +1,4 @@
 using InferenceServer.Engine.Diagnostics;
-using InferenceServer.Engine.Execution;
 using InferenceServer.Engine.Scheduling;
 using InferenceServer.Engine.Tokenization;
 
@@ -25,26 +24,8 @@ public sealed class PerplexityTask : PredictionTask<PerplexityRequest, Perplexit
 
         var output = model.Capabilities.Head!.Output;
         var rows = await model.Executor.RunAsync(
-            Array.ConvertAll(inputs, input => input.Graph), [output], (i, row) => Read(row[output], inputs[i].Graph.InputIds, inputs[i].Source.Argument), context).ConfigureAwait(false);
+            Array.ConvertAll(inputs, input => input.Graph), [output], (i, row) => Logits.OfNext(row[output], inputs[i].Graph.InputIds, inputs[i].Source.Argument), context).ConfigureAwait(false);
         return [.. rows.Select((logprobs, i) => Finish(model, inputs[i], logprobs))];
-    }
-
-    /// <summary>Log-probability of each token from the second on.</summary>
-    private static double[] Read(OutputRow logits, int[] ids, Argument input)
-    {
-        if (logits.Shape.Length == 1 || logits.Shape[0] < ids.Length)
-        {
-            throw new InferenceException(ErrorCode.Unprocessable, $"Perplexity needs the logits of every position, and this model's graph gives the last one alone. Predict the next token instead, or use another export of the model.");
-        }
-
-        var logprobs = new double[ids.Length - 1];
-        for (var i = 0; i < logprobs.Length; i++)
-        {
-            var row = logits.At(i);
-            logprobs[i] = row[ids[i + 1]] - Finite.Require(Logits.LogSumExp(row), input);
-        }
-
-        return logprobs;
     }
 
     private static PerplexityResult Finish(Model model, PreparedInput input, double[] logprobs)

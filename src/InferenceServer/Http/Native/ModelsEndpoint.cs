@@ -57,6 +57,7 @@ internal static class ModelsEndpoint
             Layers = config?.Layers,
             Heads = config?.Heads,
             MaxTokens = entry.Model?.MaxTokens,
+            MaskToken = entry.Model?.Capabilities.MaskToken,
             Pooling = entry.Model?.Capabilities.Pooling,
             Labels = config?.Labels.Count > 0 ? config.Labels : null,
             Dtype = entry.Model?.Graph.WeightType,
@@ -68,7 +69,6 @@ internal static class ModelsEndpoint
             Notes = entry.Notes.Count > 0 ? entry.Notes : null,
         };
     }
-
 }
 
 /// <summary>Every model.</summary>
@@ -104,6 +104,9 @@ internal sealed record ModelAnswer
 
     /// <summary>Most tokens of a sequence, special tokens included.</summary>
     public int? MaxTokens { get; init; }
+
+    /// <summary>The token that stands for a missing word; absent when the tokenizer has none.</summary>
+    public MaskToken? MaskToken { get; init; }
 
     /// <summary>How token vectors become one, and where that was read from; absent when the model makes no vectors.</summary>
     public PoolingChoice? Pooling { get; init; }

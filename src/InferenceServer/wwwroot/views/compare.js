@@ -2,7 +2,7 @@
 import { el, button } from '../dom.js';
 import { t, weight, percent, number } from '../i18n.js';
 import { names, isHidden } from '../units.js';
-import { ordinary, repeats, mostDifferent, isMark } from '../stats.js';
+import { ordinary, repeats, mostDifferent, isMark, votes } from '../stats.js';
 import { prepare, text } from '../draw/canvas.js';
 import { differences as differenceColors, css, theme } from '../draw/colors.js';
 
@@ -47,14 +47,8 @@ export async function draw(stage) {
   const list = (from, unitNames, row, at) => el('ol', { class: 'words' }, ...from.keys.flatMap((unit, k) => (isHidden(unit, state) ? [] : [el('li', {}, el('span', { class: `word${k === at ? ' chosen' : ''}`, vars: { '--w': `${(Math.sqrt(row[k]) * 100).toFixed(1)}%` } }, el('span', { class: 'word-text' }, unitNames[k]), el('span', { class: 'word-weight' }, weight(row[k]))))])));
   // One head alone proves nothing: how many of all look at which word?
   const vote = (from, rows, unitNames, at) => {
-    const votes = new Map();
-    const columns = ordinary(from.keys).filter((k) => k !== at);
-    for (const { layer, head } of from.list()) {
-      const row = rows(layer, head);
-      const k = columns.reduce((a, c) => (a < 0 || row[c] > row[a] ? c : a), -1);
-      if (k >= 0) votes.set(k, (votes.get(k) ?? 0) + 1);
-    }
-    return el('p', { class: 'note' }, t('words.vote', { word: unitNames[at], votes: [...votes].sort((a, b) => b[1] - a[1]).slice(0, 4).map(([k, n]) => `${unitNames[k]} ${n}`).join(', '), all: from.list().length }));
+    const most = votes(from.list(), ({ layer, head }) => rows(layer, head), ordinary(from.keys).filter((k) => k !== at)).slice(0, 4);
+    return el('p', { class: 'note' }, t('words.vote', { word: unitNames[at], votes: most.map(([k, n]) => `${unitNames[k]} ${n}`).join(', '), all: from.list().length }));
   };
   const sides = el('div', { class: 'sides' },
     el('section', {}, el('h2', {}, leftNames[focus]), list(source, leftNames, p, focus), vote(source, leftRows, leftNames, focus)),

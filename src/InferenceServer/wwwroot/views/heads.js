@@ -1,7 +1,7 @@
 // Words at the left and at the right, ribbons between them: one head or several in their colours.
 import { el, button } from '../dom.js';
 import { t, weight } from '../i18n.js';
-import { names, isHidden } from '../units.js';
+import { names, shown } from '../units.js';
 import { largest } from '../stats.js';
 import { prepare, text } from '../draw/canvas.js';
 import { headColor, headDash, theme } from '../draw/colors.js';
@@ -16,9 +16,7 @@ export async function draw(stage) {
   const { place, state, source, focus } = stage;
   const keyNames = names(source.keys);
   const queryNames = source.cross ? names(source.queries) : keyNames;
-  const [querySegment, keySegment] = { aa: [0, 0], ab: [0, 1], ba: [1, 0], bb: [1, 1] }[state.pair] ?? [-1, -1];
-  const rows = source.queries.map((_, q) => q).filter((q) => !isHidden(source.queries[q], state) && (querySegment < 0 || source.queries[q].segment === querySegment));
-  const columns = source.keys.map((_, k) => k).filter((k) => !isHidden(source.keys[k], state) && (keySegment < 0 || source.keys[k].segment === keySegment));
+  const { rows, columns } = shown(source, state);
   const heads = [[state.layer, state.head], ...chosenHeads(state).filter(([l, h]) => source.layers.includes(l) && source.heads.includes(h) && !(l === state.layer && h === state.head))];
   const matrices = await Promise.all(heads.map(([l, h]) => source.head(l, h, stage.signal)));
 

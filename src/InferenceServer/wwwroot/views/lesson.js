@@ -1,8 +1,8 @@
 // Twelve screens from a guess to the check. Every number is the model's own.
 import { el, button } from '../dom.js';
 import { t, number, percent, weight } from '../i18n.js';
-import { names, labels, startFocus } from '../units.js';
-import { ordinary, sum } from '../stats.js';
+import { names, labels, startFocus, pieces } from '../units.js';
+import { ordinary, sum, strongest, votes } from '../stats.js';
 import { isDecoder, isTranslator } from '../source.js';
 import { prepare } from '../draw/canvas.js';
 import { heatmap } from './matrix.js';
@@ -41,12 +41,12 @@ export async function draw(stage) {
   const tokenNames = names(tokens);
   // The chosen word's last piece: a word is what its pieces are together.
   const unit = source.queries[stage.focus];
-  const found = tokens.findLastIndex((token) => !token.special && token.segment === unit.segment && token.start >= unit.start && token.end <= unit.end);
+  const found = pieces(unit, tokens).at(-1) ?? -1;
   const at = found >= 0 ? found : startFocus(tokens, false);
   const row = answer.attention[0][0][at];
   const parts = answer.components ? Object.fromEntries(Object.entries(answer.components).map(([name, value]) => [name, name === 'scale' ? value : value[0][0]])) : null;
   const d = parts ? parts.q[0].length : Math.round((model.hidden_size ?? 0) / (model.heads ?? 1));
-  const best = ordinary(tokens).filter((k) => k !== at).reduce((a, k) => (a < 0 || row[k] > row[a] ? k : a), -1);
+  const best = strongest(row, ordinary(tokens).filter((k) => k !== at));
   const values = { word: tokenNames[at], key: best >= 0 ? tokenNames[best] : '', layer: state.layer, head: state.head, d, root: number(Math.sqrt(d)), n: tokens.length, hidden: model.hidden_size ?? '', heads: model.heads ?? '' };
 
   const content = await screen(step);
@@ -78,7 +78,7 @@ export async function draw(stage) {
         // By words; the panel keeps the answer to itself until there is a guess.
         const unitNames = names(source.keys);
         const whole = stage.matrix.row(stage.focus);
-        const own = ordinary(source.keys).filter((k) => k !== stage.focus).reduce((a, k) => (a < 0 || whole[k] > whole[a] ? k : a), -1);
+        const own = strongest(whole, ordinary(source.keys).filter((k) => k !== stage.focus));
         const guessed = state.guess >= 0 && state.guess < source.keys.length;
         const list = el('ol', { class: 'words lesson-words' }, ...source.keys.flatMap((one, k) => (one.special ? [] : [el('li', {}, el('button', { type: 'button', onclick: () => stage.set({ guess: k }, { step: false }), data: { key: `t${k}` }, class: `word${k === stage.focus ? ' chosen' : ''}`, vars: { '--w': `${(guessed ? Math.sqrt(whole[k]) * 100 : 0).toFixed(1)}%` } }, el('span', { class: 'word-text' }, unitNames[k]), el('span', { class: 'word-weight' }, guessed ? weight(whole[k]) : '')))])));
         const said = guessed
@@ -133,14 +133,8 @@ export async function draw(stage) {
         const rows = await source.rows(stage.focus, stage.signal);
         const unitNames = names(source.keys);
         const columns = ordinary(source.keys).filter((k) => k !== stage.focus);
-        const votes = new Map();
-        for (const { layer, head } of source.list()) {
-          const r = rows(layer, head);
-          const k = columns.reduce((a, c) => (a < 0 || r[c] > r[a] ? c : a), -1);
-          if (k >= 0) votes.set(k, (votes.get(k) ?? 0) + 1);
-        }
         const place11 = el('div', { class: 'bars' });
-        const list = [...votes].sort((a, b) => b[1] - a[1]).map(([k, n]) => ({ label: unitNames[k], before: n }));
+        const list = votes(source.list(), ({ layer, head }) => rows(layer, head), columns).map(([k, n]) => ({ label: unitNames[k], before: n }));
         await bars(place11, list.slice(0, 8), { label: t('lesson.11.title'), before: t('lesson.votes') });
         return place11;
       }
@@ -154,19 +148,18 @@ export async function draw(stage) {
     // By whole words: half a word tells too much of the other half.
     const words12 = stage.matrix.row(stage.focus);
     const others = ordinary(source.keys).filter((k) => k !== stage.focus);
-    const strongest = others.reduce((a, k) => (a < 0 || words12[k] > words12[a] ? k : a), -1);
-    const least = others.reduce((a, k) => (a < 0 || words12[k] < words12[a] ? k : a), -1);
-    const pieces = (unit) => tokens.map((token, i) => (!token.special && token.segment === unit.segment && token.start >= unit.start && token.end <= unit.end ? i : -1)).filter((i) => i >= 0);
+    const most12 = strongest(words12, others);
+    const least = strongest(words12.map((p) => -p), others);
     const wordNames = names(source.keys);
     const place12 = el('div', { class: 'sides' });
     const filler = model.tasks.includes('fill-mask');
     if (!filler && !isDecoder(model) && !model.tasks.includes('text-classification')) return el('p', { class: 'note' }, t('predict.none', { tasks: model.tasks.join(', ') }));
-    for (const [k, words] of [[strongest, 'lesson.strong'], [least, 'lesson.weak']]) {
+    for (const [k, words] of [[most12, 'lesson.strong'], [least, 'lesson.weak']]) {
       if (k < 0) continue;
       const ids = tokens.map((token) => token.id);
-      if (filler) for (const i of pieces(source.keys[stage.focus])) ids[i] = await maskId(stage);
+      if (filler) for (const i of pieces(source.keys[stage.focus], tokens)) ids[i] = model.mask_token.id;
       const how = filler ? 'mask' : 'remove';
-      const answer12 = await stage.json('attention/ablation', { input_ids: ids, change: { [how]: pieces(source.keys[k]) }, parameters: { top_k: 4 } });
+      const answer12 = await stage.json('attention/ablation', { input_ids: ids, change: { [how]: pieces(source.keys[k], tokens) }, parameters: { top_k: 4 } });
       const where = answer12.before.masks?.[0]?.position;
       const rows = answer12.difference.filter((one) => where === undefined || one.position === where).map((one) => ({ label: one.label ?? one.token.replace(/^[Ġ▁]/, ''), before: one.before, after: one.after })).sort((a, b) => b.before - a.before).slice(0, 4);
       const chart = el('div', { class: 'bars' });
@@ -184,14 +177,6 @@ export function softmax(scores) {
   const e = scores.map((s) => Math.exp(s - top));
   const total = sum(e);
   return e.map((x) => x / total);
-}
-
-async function maskId(stage) {
-  for (const token of ['[MASK]', '<mask>']) {
-    const item = (await stage.json('tokenize', { inputs: token, add_special_tokens: false })).items[0];
-    if (item.tokens.length === 1 && item.tokens[0] === token) return item.ids[0];
-  }
-  return 0;
 }
 
 function table(head, rows, marked = -1) {

@@ -1,7 +1,7 @@
 // One head as a heatmap whose labels stay in sight.
 import { el, button } from '../dom.js';
 import { t, weight } from '../i18n.js';
-import { names, isHidden, short } from '../units.js';
+import { names, shown, short } from '../units.js';
 import { prepare, text, turned } from '../draw/canvas.js';
 import { shades, differences, css, inkOn, theme } from '../draw/colors.js';
 
@@ -62,9 +62,7 @@ export async function draw(stage) {
   const { place, state, source, matrix, focus } = stage;
   const keyNames = names(source.keys);
   const queryNames = source.cross ? names(source.queries) : keyNames;
-  const [querySegment, keySegment] = { aa: [0, 0], ab: [0, 1], ba: [1, 0], bb: [1, 1] }[state.pair] ?? [-1, -1];
-  const rows = source.queries.map((_, q) => q).filter((q) => !isHidden(source.queries[q], state) && (querySegment < 0 || source.queries[q].segment === querySegment));
-  const columns = source.keys.map((_, k) => k).filter((k) => !isHidden(source.keys[k], state) && (keySegment < 0 || source.keys[k].segment === keySegment));
+  const { rows, columns } = shown(source, state);
   let zoom = null; // [first row, last row, first column, last column]
 
   const canvas = el('canvas', { tabIndex: 0, role: 'img', 'aria-label': t('matrix.label', stage.at) });

@@ -1,7 +1,7 @@
 // What the model predicts, and what changes when a word is masked or taken out: the check beside attention.
 import { el, button } from '../dom.js';
 import { t, percent, number } from '../i18n.js';
-import { names } from '../units.js';
+import { names, pieces } from '../units.js';
 import { isMark } from '../stats.js';
 import { bars } from '../draw/bars.js';
 import { isTranslator } from '../source.js';
@@ -33,11 +33,11 @@ export async function draw(stage) {
   const tokens = (await stage.json('tokenize', { inputs: text })).items[0];
   const units = source.queries;
   const unitNames = names(units);
-  // Positions of the tokens of a word.
-  const positions = (word) => tokens.offsets.map(([start, end], i) => (units[word].special ? -1 : !tokens.special_tokens_mask[i] && start >= units[word].start && end <= units[word].end && end > start ? i : -1)).filter((i) => i >= 0);
+  const list = tokens.ids.map((id, i) => ({ id, start: tokens.offsets[i][0], end: tokens.offsets[i][1], special: Boolean(tokens.special_tokens_mask[i]), segment: 0 }));
+  const positions = (word) => pieces(units[word], list);
 
   // A filler needs a mask: the text's own, else the chosen word is masked.
-  const mask = filler ? await maskToken(stage) : null;
+  const mask = filler ? model.mask_token.text : null;
   const hasMask = filler && tokens.tokens.includes(mask);
   const target = filler && !hasMask ? (state.target >= 0 && state.target < units.length && !isMark(units[state.target]) ? state.target : stage.focus) : -1;
   const asked = target >= 0 ? replaced(text, units[target], mask) : text;
@@ -85,8 +85,8 @@ export async function draw(stage) {
     body = { inputs: asked, ...top };
     const answer = await stage.json('predictions', body);
     const item = answer.items[0];
-    const list = item.masks?.[0]?.candidates ?? item.candidates ?? item.labels;
-    rows = list.map((one) => ({ label: (one.label ?? one.text.trim()) || one.token, before: one.score }));
+    const candidates = item.masks?.[0]?.candidates ?? item.candidates ?? item.labels;
+    rows = candidates.map((one) => ({ label: (one.label ?? one.text.trim()) || one.token, before: one.score }));
     notes.textContent = t('predict.best', { label: rows[0].label, share: percent(rows[0].before), n: number(rows.length, 0) });
     await bars(chart, rows, { label: t('predict.chart'), before: t('predict.score') });
   }
@@ -102,14 +102,6 @@ export async function draw(stage) {
     body,
     operation: change ? 'attention/ablation' : 'predictions',
   };
-}
-
-async function maskToken(stage) {
-  for (const token of ['[MASK]', '<mask>']) {
-    const item = (await stage.json('tokenize', { inputs: token, add_special_tokens: false })).items[0];
-    if (item.tokens.length === 1 && item.tokens[0] === token) return token;
-  }
-  return '[MASK]';
 }
 
 // Offsets count code points.

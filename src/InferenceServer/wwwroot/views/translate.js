@@ -1,7 +1,7 @@
 // What the translator looked at while it wrote each word, and what it needed.
 import { el, button } from '../dom.js';
 import { t, weight, number } from '../i18n.js';
-import { names, isHidden } from '../units.js';
+import { names, isHidden, pieces } from '../units.js';
 import { heatmap } from './matrix.js';
 import { prepare } from '../draw/canvas.js';
 import { theme } from '../draw/colors.js';
@@ -42,25 +42,14 @@ export async function draw(stage) {
   async function need() {
     needed.replaceChildren(el('p', { class: 'note' }, t('waiting')));
     try {
-      const target = source.queries.length;
-      const tokens = await stage.ask('attention', { text: state.a, kind: 'cross', aggregate: { over: 'all', method: 'mean' } });
+      // The target is tokens; of a source word the largest loss of its pieces counts.
+      const keys = (await stage.ask('attention', { text: state.a, kind: 'cross', aggregate: { over: 'all', method: 'mean' } })).key_tokens;
+      const words = source.keys.map((unit) => new Set(unit.special ? [] : pieces(unit, keys)));
       const answer = await stage.ask('attention/ablation', { text: state.a, change: { each: 'remove' } });
-      // Tokens to words at both sides: the sum of losses over a word's pieces, the largest over a source word's pieces.
-      const wordOf = (units, token) => units.findIndex((unit) => !unit.special && token.start >= unit.start && token.end <= unit.end);
-      const keyWord = (position) => wordOf(source.keys, (tokens.key_tokens ?? tokens.tokens)[position]);
-      let at = 0;
-      const queryWord = tokens.tokens.map((token) => {
-        // Ready ids have no offsets: a piece belongs to the word whose token begins with it.
-        while (at + 1 < target && !source.queries[at].token.includes(token.token)) at++;
-        return at;
-      });
       const loss = source.queries.map(() => source.keys.map(() => 0));
       for (const change of answer.differences) {
-        const k = keyWord(change.position);
-        if (k < 0) continue;
-        const sums = new Map();
-        for (const d of change.difference) sums.set(queryWord[d.position], (sums.get(queryWord[d.position]) ?? 0) + d.before - d.after);
-        for (const [q, value] of sums) if (q > 0) loss[q - 1][k] = Math.max(loss[q - 1][k], value);
+        const k = words.findIndex((own) => own.has(change.position));
+        if (k >= 0) for (const { position, before, after } of change.difference) loss[position - 1][k] = Math.max(loss[position - 1][k], before - after);
       }
       const largest = Math.max(1e-9, ...loss.flat());
       const picture = el('canvas', { role: 'img', 'aria-label': t('translate.needed') });

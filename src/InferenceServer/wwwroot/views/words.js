@@ -1,8 +1,8 @@
 // The sentence itself: one word is chosen, the others are shaded by how much it looks at them.
 import { el, button } from '../dom.js';
 import { t, weight, percent } from '../i18n.js';
-import { names, labels, isHidden } from '../units.js';
-import { ordinary, repeats, isMark } from '../stats.js';
+import { names, labels, isHidden, pieces } from '../units.js';
+import { ordinary, repeats, isMark, strongest, votes } from '../stats.js';
 import { prepare } from '../draw/canvas.js';
 import { shades, css, theme, font, inkOn } from '../draw/colors.js';
 
@@ -84,9 +84,9 @@ export async function draw(stage) {
   // What is said, and what can be done next.
   const row = meanRow(matrix, focus, more);
   const columns = ordinary(source.keys).filter((k) => cross || (k !== focus && !more.includes(k)));
-  const best = columns.reduce((a, k) => (a < 0 || row[k] > row[a] ? k : a), -1);
+  const best = strongest(row, columns);
   const chosen = [focus, ...more].map((q) => queryNames[q]);
-  const resting = source.keys.map((unit, k) => k).reduce((a, k) => (row[k] > row[a] ? k : a), 0);
+  const resting = strongest(row, source.keys.map((_, k) => k));
   const sentence = best < 0 || isMark(source.keys[resting])
     ? t('words.rests', { ...stage.at, word: chosen.join(' + '), key: keyNames[resting], share: percent(row[resting]) })
     : t('words.looks', { ...stage.at, word: chosen.join(' + '), key: keyNames[best], share: percent(row[best]) });
@@ -102,13 +102,7 @@ export async function draw(stage) {
 
   // Every head of this word.
   const heads = source.list();
-  const votes = new Map();
-  for (const { layer, head } of heads) {
-    const r = rows(layer, head);
-    const k = columns.reduce((a, c) => (a < 0 || r[c] > r[a] ? c : a), -1);
-    if (k >= 0) votes.set(k, (votes.get(k) ?? 0) + 1);
-  }
-  const ordered = [...votes].sort((a, b) => b[1] - a[1]).slice(0, 4);
+  const ordered = votes(heads, ({ layer, head }) => rows(layer, head), columns).slice(0, 4);
   const vote = el('p', { class: 'vote' }, t('words.vote', { word: queryNames[focus], votes: ordered.map(([k, n]) => `${keyNames[k]} ${n}`).join(', '), all: heads.length }));
   const strip = el('canvas', { class: 'strip', role: 'img', 'aria-label': t('words.strip', { word: queryNames[focus] }) });
   const shownKeys = source.keys.map((_, k) => k).filter((k) => !hidden[k]);
@@ -201,7 +195,7 @@ async function lengths(stage) {
   if (merge !== 'word') return size;
   const key = answer.key_tokens ?? answer.tokens;
   return source.keys.map((unit) => {
-    const own = unit.special ? key.map((_, i) => i).filter((i) => key[i].special && key[i].id === unit.id).slice(0, 1) : key.map((_, i) => i).filter((i) => !key[i].special && key[i].segment === unit.segment && key[i].start >= unit.start && key[i].end <= unit.end);
+    const own = pieces(unit, key);
     return own.length ? own.reduce((total, i) => total + size[i], 0) / own.length : 0;
   });
 }

@@ -21,13 +21,15 @@ public class FilterTests
     {
         // Three tokens (the first special), a row of padding keys that must not count; every query but the first looks back.
         float[] matrix = [1, 0, 0, 9, 1, 0, 0, 9, 0, 1, 0, 9];
-        var head = AttentionHead.Describe(1, 2, matrix, 3, 4, [7, 8, 8], [true, false, false], causal: true);
+        var head = new AttentionHead([Token(7, special: true), Token(8), Token(8)], causal: true).Describe(1, 2, matrix, 4);
         Assert.Equal(new HeadStatistics(1, 2, 0, 2 / 3f, 2 / 3f, 2 / 3f, 2 / 3f, 0, 1 / 3f, 1 / 3f, "special"), head);
 
-        var broad = AttentionHead.Describe(0, 0, [0.5f, 0.5f, 0.5f, 0.5f], 2, 2, [1, 2], [false, false], causal: false);
+        var broad = new AttentionHead([Token(1), Token(2)], causal: false).Describe(0, 0, [0.5f, 0.5f, 0.5f, 0.5f], 2);
         Assert.Equal((float)Math.Log(2), broad.Entropy, 1e-6f);
         Assert.Equal("broad", broad.Pattern);
     }
+
+    private static AttentionToken Token(int id, bool special = false) => new(id, "", "", 0, 0, special, 0);
 
     private static float[] Filter(int keys, AttentionRequest request, params float[] values)
     {
